@@ -1,0 +1,87 @@
+"""The settings, read once from the environment and checked before anything starts."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self, TypeVar
+
+T = TypeVar("T")
+
+LOG_LEVELS = ("debug", "info", "warning", "error")
+POSTGRESQL = ("postgresql://", "postgres://")
+
+
+class SettingsError(Exception):
+    """One sentence for each bad value."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    host: str
+    port: int
+    data_dir: Path
+    database_url: str | None
+    workers: int
+    pool_size: int
+    log_level: str
+
+    @classmethod
+    def read(cls, environment: Mapping[str, str]) -> Self:
+        """Read every setting; report all that is wrong at once."""
+        reader = _Reader(environment)
+        settings = cls(
+            host=reader.read("HOST", "127.0.0.1", _text),
+            port=reader.read("PORT", "8000", _between(0, 65535)),
+            data_dir=Path(reader.read("DATA_DIR", ".data", _text)),
+            database_url=reader.read("DATABASE_URL", "", _database_url),
+            workers=reader.read("WORKERS", "1", _between(1, 64)),
+            pool_size=reader.read("POOL_SIZE", "8", _between(1, 100)),
+            log_level=reader.read("LOG_LEVEL", "info", _one_of(*LOG_LEVELS)),
+        )
+        if reader.complaints:
+            raise SettingsError("\n".join(reader.complaints))
+        return settings
+
+
+class _Reader:
+    def __init__(self, environment: Mapping[str, str]) -> None:
+        self.environment = environment
+        self.complaints: list[str] = []
+
+    def read(self, name: str, default: str, parse: Callable[[str], T]) -> T:
+        value = self.environment.get(name, default)
+        try:
+            return parse(value)
+        except ValueError as bad:
+            self.complaints.append(f"{name} is {value!r}, but it must be {bad}.")
+            return parse(default)
+
+
+def _text(value: str) -> str:
+    if not value.strip() or "\0" in value:
+        raise ValueError("a text that is not empty")
+    return value
+
+
+def _between(least: int, most: int) -> Callable[[str], int]:
+    def parse(value: str) -> int:
+        if not (value.isascii() and value.isdigit() and least <= int(value) <= most):
+            raise ValueError(f"a whole number from {least} to {most}")
+        return int(value)
+
+    return parse
+
+
+def _one_of(*allowed: str) -> Callable[[str], str]:
+    def parse(value: str) -> str:
+        if value.lower() not in allowed:
+            raise ValueError(f"one of {', '.join(allowed)}")
+        return value.lower()
+
+    return parse
+
+
+def _database_url(value: str) -> str | None:
+    if value and not value.startswith(POSTGRESQL):
+        raise ValueError(f"unset, or an address that starts with {POSTGRESQL[0]}")
+    return value or None
