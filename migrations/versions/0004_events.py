@@ -1,0 +1,57 @@
+"""Events: history and outbox in one; and the keys that make a repeated request answer once."""
+
+from alembic import op
+
+revision = "0004"
+down_revision = "0003"
+
+
+def upgrade() -> None:
+    op.execute("""
+    CREATE TABLE events (
+        business_id    uuid        NOT NULL,
+        id             uuid        NOT NULL DEFAULT uuidv7(),
+        seq            bigint      GENERATED ALWAYS AS IDENTITY,
+        type           text        NOT NULL,
+        aggregate_id   uuid        NOT NULL,
+        occurred_at    timestamptz NOT NULL DEFAULT clock_timestamp(),
+        actor          text        DEFAULT nullif(current_setting('holdfast.actor', true), ''),
+        correlation_id text        DEFAULT nullif(current_setting('holdfast.correlation_id', true), ''),
+        data           jsonb       NOT NULL,  -- ids and times, never personal data
+        relayed_at     timestamptz,
+        CONSTRAINT events_pkey PRIMARY KEY (business_id, id)
+    );
+    CREATE INDEX events_to_relay ON events (seq) WHERE relayed_at IS NULL;
+    CREATE INDEX events_of_aggregate ON events (business_id, aggregate_id, seq);
+
+    CREATE TABLE idempotency_keys (
+        business_id  uuid        NOT NULL,
+        principal    text        NOT NULL,    -- who asked: a key is never shared between callers
+        key          text        NOT NULL,
+        request_hash bytea       NOT NULL,
+        result_id    uuid        NOT NULL,    -- the row that the request made or changed
+        result       jsonb,                   -- what cannot be read again from that row
+        created_at   timestamptz NOT NULL DEFAULT clock_timestamp(),
+        CONSTRAINT idempotency_keys_pkey PRIMARY KEY (business_id, principal, key),
+        CONSTRAINT key_is_short          CHECK (length(key) BETWEEN 1 AND 255),
+        CONSTRAINT request_is_hashed     CHECK (length(request_hash) = 32)
+    );
+    CREATE INDEX idempotency_keys_by_age ON idempotency_keys (created_at);
+
+    -- A key is kept for 24 hours; then its next use is a first use.
+    CREATE FUNCTION forget_old_key() RETURNS trigger LANGUAGE plpgsql AS $$
+    BEGIN
+        DELETE FROM idempotency_keys
+         WHERE business_id = NEW.business_id AND principal = NEW.principal AND key = NEW.key
+           AND clock_timestamp() - created_at >= '24:00:00';
+        RETURN NEW;
+    END $$;
+    CREATE TRIGGER forget_old BEFORE INSERT ON idempotency_keys FOR EACH ROW EXECUTE FUNCTION forget_old_key();
+    """)
+
+
+def downgrade() -> None:
+    op.execute("""
+    DROP TABLE idempotency_keys, events;
+    DROP FUNCTION forget_old_key;
+    """)

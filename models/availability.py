@@ -1,0 +1,138 @@
+"""Availability: which appointments can be reserved now. What a search offers is what `hold` accepts."""
+
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, Interval, Select, and_, exists, func, literal_column, or_, select, union_all
+from sqlalchemy.orm import aliased
+
+from models import zone
+from models.appointment import Appointment, is_ahead
+from models.business import Business
+from models.record import columns
+from models.refusal import InvalidInput
+from models.reservation import Reservation, is_claim
+from models.service import Service
+
+LONGEST_SPAN = timedelta(days=366)
+
+
+@dataclass(frozen=True)
+class Availability:
+    """What a search narrows availability to; an empty one means everything."""
+
+    provider_ids: tuple[UUID, ...] | None = None
+    location_id: UUID | None = None
+    service_id: UUID | None = None
+    starts_from: datetime | None = None
+    starts_until: datetime | None = None
+    minimum_minutes: int | None = None
+
+    @classmethod
+    def read(
+        cls,
+        *,
+        starts: tuple[datetime | None, datetime | None] = (None, None),
+        date: date | None = None,
+        time_zone: str | None = None,
+        minimum_minutes: int | None = None,
+        **wanted: Any,
+    ) -> "Availability":
+        """Check a filter; a date is everything from its first instant to the next date's first instant."""
+        if date is not None and time_zone is None:
+            raise InvalidInput("timeZone", problem="A date needs the timeZone that it is meant in.")
+        if minimum_minutes is not None and not 1 <= minimum_minutes <= 1440:
+            raise InvalidInput("minimumMinutes", problem="minimumMinutes must be from 1 to 1440.")
+        starts_from, starts_until = span(*starts)
+        if date is not None and time_zone is not None:
+            first, end = zone.day(date, zone.zone(time_zone, "timeZone"))
+            starts_from, starts_until = max(first, starts_from or first), min(end, starts_until or end)
+        return cls(starts_from=starts_from, starts_until=starts_until, minimum_minutes=minimum_minutes, **wanted)
+
+
+def span(starts_from: datetime | None, starts_until: datetime | None) -> tuple[datetime | None, datetime | None]:
+    """Check a range of instants."""
+    if starts_from is not None and starts_until is not None:
+        if starts_from > starts_until:
+            raise InvalidInput("startsAt", "until", problem="until must not lie before from.")
+        if starts_until - starts_from > LONGEST_SPAN:
+            raise InvalidInput("startsAt", "until", problem="A range is at most 366 days long.")
+    return starts_from, starts_until
+
+
+def is_free() -> ColumnElement[bool]:
+    """Whether nobody claims the provider's time (with the service's buffers), or a seat of the group is left."""
+    claim, seat = aliased(Reservation), aliased(Reservation)
+    none = literal_column("interval '0'", Interval)
+    busy = func.tstzrange(
+        Appointment.starts_at - func.coalesce(Service.buffer_before, none),
+        Appointment.ends_at + func.coalesce(Service.buffer_after, none),
+    )
+    taken = exists().where(
+        claim.business_id == Appointment.business_id,
+        claim.provider_id == Appointment.provider_id,
+        func.tstzrange(claim.busy_from, claim.busy_until).op("&&")(busy),
+        claim.session_id != Appointment.id,
+        is_claim(claim),
+    )
+    seats = (
+        select(func.count())
+        .where(seat.business_id == Appointment.business_id, seat.live_appointment_id == Appointment.id, is_claim(seat))
+        .scalar_subquery()
+    )
+    return and_(~taken, or_(Appointment.capacity == literal_column("1"), seats < Appointment.capacity))
+
+
+def soonest(business: UUID) -> ColumnElement[datetime]:
+    """No policy of this business lets anybody reserve before this instant: an index can begin here."""
+    shortest = select(func.min(Service.lead_time)).where(Service.business_id == business).scalar_subquery()
+    return (
+        select(func.statement_timestamp() + func.least(Business.lead_time, shortest))
+        .where(Business.id == business)
+        .scalar_subquery()
+    )
+
+
+def available(business: UUID) -> Select[Any]:
+    """Select the appointments of a business that can be reserved now."""
+    return (
+        select(*columns(Appointment))
+        .join(Business, Business.id == Appointment.business_id)
+        .outerjoin(Service, and_(Service.business_id == Appointment.business_id, Service.id == Appointment.service_id))
+        .where(Appointment.business_id == business, Appointment.starts_at >= soonest(business), is_ahead(), is_free())
+    )
+
+
+def narrow(statement: Select[Any], wanted: Availability) -> Select[Any]:
+    """Narrow a selection of appointments to what a search asks for."""
+    if wanted.provider_ids is not None:
+        only = len(wanted.provider_ids) == 1
+        statement = statement.where(
+            Appointment.provider_id == wanted.provider_ids[0]
+            if only
+            else Appointment.provider_id.in_(wanted.provider_ids)
+        )
+    if wanted.location_id is not None:
+        statement = statement.where(Appointment.location_id == wanted.location_id)
+    if wanted.service_id is not None:
+        statement = statement.where(or_(Appointment.service_id == wanted.service_id, Appointment.service_id.is_(None)))
+    if wanted.starts_from is not None:
+        statement = statement.where(Appointment.starts_at >= wanted.starts_from)
+    if wanted.starts_until is not None:
+        statement = statement.where(Appointment.starts_at < wanted.starts_until)
+    if wanted.minimum_minutes is not None:
+        length = timedelta(minutes=wanted.minimum_minutes)
+        statement = statement.where(Appointment.ends_at - Appointment.starts_at >= length)
+    return statement
+
+
+def alternatives(business: UUID, provider: UUID, wanted: datetime) -> Select[Any]:
+    """Select the three free appointments of a provider that lie nearest to an instant."""
+    free = available(business).where(Appointment.provider_id == provider)
+    later = free.where(Appointment.starts_at >= wanted).order_by(Appointment.starts_at).limit(3).subquery()
+    earlier = free.where(Appointment.starts_at < wanted).order_by(Appointment.starts_at.desc()).limit(3).subquery()
+    near = union_all(select(later), select(earlier)).subquery("near")
+    distance = func.abs(func.extract("epoch", near.c.starts_at - wanted))
+    return select(near).order_by(distance, near.c.starts_at).limit(3)

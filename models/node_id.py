@@ -1,0 +1,34 @@
+"""Opaque ids: what the API shows instead of a table's key (Relay's Global Object Identification)."""
+
+import base64
+import binascii
+import re
+from uuid import UUID
+
+from models.refusal import InvalidInput, NotFound
+
+_SHAPE = re.compile(r"([A-Z][A-Za-z]{1,40}):([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})")
+
+
+def encode(type_name: str, key: UUID) -> str:
+    return base64.b64encode(f"{type_name}:{key}".encode()).decode()
+
+
+def decode(value: str, *field: str | int) -> tuple[str, UUID]:
+    """Read the type's name and the key, or refuse a text that no answer of ours ever contained."""
+    try:
+        text = base64.b64decode(value, validate=True).decode() if len(value) <= 200 else ""
+    except (binascii.Error, ValueError):
+        text = ""
+    shape = _SHAPE.fullmatch(text)
+    if shape is None or encode(shape[1], UUID(shape[2])) != value:
+        raise InvalidInput(*field, problem="This is not an id; use one that an earlier answer contained.")
+    return shape[1], UUID(shape[2])
+
+
+def key_of(type_name: str, value: str, *field: str | int) -> UUID:
+    """Read the key of a thing of this type; the id of another type is an id that nothing has."""
+    found, key = decode(value, *field)
+    if found != type_name:
+        raise NotFound(*field, noun=type_name.lower())
+    return key

@@ -1,0 +1,45 @@
+"""The declarative base of every table, and the columns that a statement reads of one."""
+
+from datetime import datetime, timedelta
+from typing import Any, ClassVar
+from uuid import UUID
+
+from sqlalchemy import DateTime, Interval, Label, Text, Uuid, inspect, text
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+CLOCK = text("clock_timestamp()")
+
+
+class Record(DeclarativeBase):
+    """A table of the one schema. Rows travel as plain rows, never as objects of these classes."""
+
+    type_annotation_map: ClassVar[dict[Any, Any]] = {
+        str: Text,
+        datetime: DateTime(timezone=True),
+        timedelta: Interval,
+        UUID: Uuid,
+    }
+
+
+def generated_id() -> Mapped[UUID]:
+    """A key that the database makes, in the order of creation (RFC 9562, version 7)."""
+    return mapped_column(primary_key=True, server_default=text("uuidv7()"))
+
+
+def stamped() -> Mapped[datetime]:
+    """An instant that the database's clock writes."""
+    return mapped_column(server_default=CLOCK)
+
+
+def versioned() -> Mapped[int]:
+    """A number that grows by one with each change."""
+    return mapped_column(server_default=text("1"))
+
+
+def columns(record: Any) -> list[Label[Any]]:
+    """Everything a row of this table (or of an alias of it) carries, stored and derived, save what is `deferred`."""
+    return [
+        getattr(record, attribute.key).label(attribute.key)
+        for attribute in inspect(record).mapper.column_attrs
+        if not attribute.deferred
+    ]

@@ -1,0 +1,148 @@
+"""Refusals: every way a rule says no, one class a rule; its docstring is the sentence that the client reads."""
+
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+
+class Refusal(Exception):  # noqa: N818 -- a refusal is an answer, not an error of ours
+    """This cannot be done."""
+
+    code: ClassVar[str] = "REFUSED"
+    retryable: ClassVar[bool] = False
+
+    def __init__(self, *field: str | int, **details: Any) -> None:
+        """Name the input's field (a path into it) and whatever shows the way out."""
+        self.field = [str(step) for step in field]
+        self.details = details
+        super().__init__((self.__doc__ or "").format_map({"field": ".".join(self.field), **details}))
+
+    @property
+    def sentence(self) -> str:
+        return str(self)
+
+    def to_json(self) -> dict[str, Any]:
+        """Write down a refusal whose details are plain JSON."""
+        return {"class": type(self).__name__, "field": self.field, "details": self.details}
+
+    @staticmethod
+    def from_json(kept: dict[str, Any]) -> "Refusal":
+        """Read back what `to_json` wrote down."""
+        known = {refusal.__name__: refusal for refusal in Refusal.__subclasses__()}
+        return known[kept["class"]](*kept["field"], **kept["details"])
+
+
+class Refusals(Exception):  # noqa: N818
+    """Several refusals of one request."""
+
+    def __init__(self, refusals: Sequence[Refusal]) -> None:
+        self.refusals = refusals
+        super().__init__(" ".join(refusal.sentence for refusal in refusals))
+
+
+class InvalidInput(Refusal):
+    """{problem}"""
+
+    code = "INVALID_INPUT"
+
+
+class UnknownTimeZone(Refusal):
+    """{zone!r} is not a time zone of the IANA database{near}."""
+
+    code = "UNKNOWN_TIME_ZONE"
+
+    def __init__(self, *field: str | int, zone: str, suggestions: Sequence[str]) -> None:
+        near = f"; did you mean {' or '.join(suggestions)}?" if suggestions else ""
+        super().__init__(*field, zone=zone, near=near.rstrip("?"), suggestions=list(suggestions))
+
+
+class NotFound(Refusal):
+    """No {noun} has this id."""
+
+    code = "NOT_FOUND"
+
+
+class AppointmentWithdrawn(Refusal):
+    """The provider has withdrawn this appointment; choose another one."""
+
+    code = "APPOINTMENT_WITHDRAWN"
+
+
+class SlotUnavailable(Refusal):
+    """This appointment is taken; choose another one."""
+
+    code = "SLOT_UNAVAILABLE"
+
+
+class TooLate(Refusal):
+    """This appointment starts too soon to be reserved."""
+
+    code = "LEAD_TIME"
+
+
+class HoldExpired(Refusal):
+    """The hold on this appointment has ended; reserve it again."""
+
+    code = "HOLD_EXPIRED"
+
+
+class IllegalState(Refusal):
+    """The state of this reservation does not allow this."""
+
+    code = "ILLEGAL_STATE"
+
+
+class DuplicateRows(Refusal):
+    """The same window was sent twice."""
+
+    code = "DUPLICATE_ROWS"
+
+
+class OverlappingRows(Refusal):
+    """{problem}"""
+
+    code = "OVERLAPPING_ROWS"
+
+
+class TooManyRows(Refusal):
+    """{found} appointments are too many for one request; {limit} are allowed."""
+
+    code = "TOO_MANY_ROWS"
+
+
+class IdempotencyKeyReused(Refusal):
+    """This idempotency key was used for another request; choose a new one."""
+
+    code = "IDEMPOTENCY_KEY_REUSED"
+
+
+class Busy(Refusal):
+    """Others are changing the same thing; try again."""
+
+    code = "BUSY"
+    retryable = True
+
+
+class Timeout(Refusal):
+    """The database took too long; try again, or ask for less."""
+
+    code = "TIMEOUT"
+    retryable = True
+
+
+class Unavailable(Refusal):
+    """The database is out of reach for a moment; try again."""
+
+    code = "UNAVAILABLE"
+    retryable = True
+
+
+# A constraint is named for the rule it keeps, and a name maps to exactly one refusal.
+REFUSAL_OF_CONSTRAINT: dict[str, type[Refusal]] = {
+    "provider_is_free": SlotUnavailable,
+    "resource_is_free": SlotUnavailable,
+    "seat_is_free": SlotUnavailable,
+    "appointment_is_published": AppointmentWithdrawn,
+    "booked_ahead": TooLate,
+    "confirmed_in_time": HoldExpired,
+    "closed_is_final": IllegalState,
+}

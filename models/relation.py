@@ -1,0 +1,68 @@
+"""Relations: how one type leads to another, declared as data, so that every executor reads the same declaration."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, Select, Uuid, bindparam, column, func, select, true
+from sqlalchemy.dialects.postgresql import ARRAY
+
+from models.page import Order, Page, select_page
+from models.record import Record, columns
+
+
+@dataclass(frozen=True)
+class One:
+    """A link to one row of `target`, whose id stands in the column `key` of the row it starts from."""
+
+    name: str
+    target: type[Record]
+    key: str
+
+
+@dataclass(frozen=True)
+class Many:
+    """A link to a list: the rows of `base` (else of `target`) that are `on` the row it starts from, in `order`."""
+
+    name: str
+    target: type[Record]
+    on: Callable[[ColumnElement[UUID]], ColumnElement[bool]]
+    order: Order
+    base: Callable[[UUID], Select[Any]] | None = None
+
+    def select(self, business: UUID) -> Select[Any]:
+        """Select every row of the business that the list could contain."""
+        return self.base(business) if self.base else rows(self.target, business)
+
+
+def rows(target: Any, business: UUID) -> Select[Any]:
+    """Select the rows of a table that belong to a business."""
+    return select(*columns(target)).where(target.business_id == business)
+
+
+def select_ones(relation: One, business: UUID, ids: Sequence[UUID]) -> Select[Any]:
+    """Select what a whole page of rows links to, in one statement."""
+    target: Any = relation.target
+    return rows(target, business).where(target.id == func.any(_array(ids)))
+
+
+def select_manys(relation: Many, business: UUID, ids: Sequence[UUID], page: Page) -> Select[Any]:
+    """Select the page of each list of a whole page of parents, in one statement; `parent_id` tells whose a row is."""
+    parent = func.unnest(_array(ids)).table_valued(column("id", Uuid), name="parent").render_derived()
+    child = select_page(
+        relation.select(business).where(relation.on(parent.c.id)), relation.target, relation.order, page, relation.name
+    ).lateral("child")
+    return select(parent.c.id.label("parent_id"), *child.c).join_from(parent, child, true())
+
+
+def count_manys(relation: Many, business: UUID, ids: Sequence[UUID]) -> Select[Any]:
+    """Count each list of a whole page of parents, in one statement."""
+    parent = func.unnest(_array(ids)).table_valued(column("id", Uuid), name="parent").render_derived()
+    child = relation.select(business).where(relation.on(parent.c.id)).with_only_columns(func.count().label("total"))
+    counted = child.lateral("counted")
+    return select(parent.c.id.label("parent_id"), counted.c.total).join_from(parent, counted, true())
+
+
+def _array(ids: Sequence[UUID]) -> ColumnElement[Any]:
+    return bindparam("ids", list(ids), type_=ARRAY(Uuid))

@@ -1,0 +1,111 @@
+"""The map of the schema: every relation between two types, and every order that a list can have."""
+
+from sqlalchemy import ColumnElement, and_, exists
+
+from models.appointment import Appointment
+from models.availability import available
+from models.client import Client
+from models.location import Location
+from models.page import Sort
+from models.provider import Provider
+from models.relation import Many, One
+from models.reservation import CONFIRMED, HELD, Reservation, is_claim
+from models.service import Service
+
+BY_START = (Sort("starts_at"), Sort("id"))
+BY_NAME = (Sort("last_name"), Sort("first_name"), Sort("id"))
+
+
+def _is_claimed(status: ColumnElement[str]) -> ColumnElement[bool]:
+    """Whether somebody has this appointment, as held or as confirmed."""
+    return exists().where(
+        Reservation.business_id == Appointment.business_id,
+        Reservation.live_appointment_id == Appointment.id,
+        Reservation.stored_status == status,
+        is_claim(),
+    )
+
+
+# Links to one
+APPOINTMENT_PROVIDER = One("Appointment.provider", Provider, "provider_id")
+APPOINTMENT_SERVICE = One("Appointment.service", Service, "service_id")
+APPOINTMENT_LOCATION = One("Appointment.location", Location, "location_id")
+RESERVATION_CLIENT = One("Reservation.client", Client, "client_id")
+RESERVATION_PROVIDER = One("Reservation.provider", Provider, "provider_id")
+RESERVATION_SERVICE = One("Reservation.service", Service, "service_id")
+RESERVATION_APPOINTMENT = One("Reservation.appointment", Appointment, "appointment_id")
+
+# Links to many
+PROVIDER_APPOINTMENTS = Many(
+    "Provider.appointments", Appointment, lambda provider: Appointment.provider_id == provider, BY_START
+)
+PROVIDER_AVAILABLE_APPOINTMENTS = Many(
+    "Provider.availableAppointments",
+    Appointment,
+    lambda provider: Appointment.provider_id == provider,
+    BY_START,
+    base=available,
+)
+PROVIDER_CONFIRMED_APPOINTMENTS = Many(
+    "Provider.confirmedAppointments",
+    Appointment,
+    lambda provider: and_(Appointment.provider_id == provider, _is_claimed(CONFIRMED)),
+    BY_START,
+)
+PROVIDER_RESERVED_APPOINTMENTS = Many(
+    "Provider.reservedAppointments",
+    Appointment,
+    lambda provider: and_(Appointment.provider_id == provider, _is_claimed(HELD)),
+    BY_START,
+)
+PROVIDER_CLIENTS = Many(
+    "Provider.clients",
+    Client,
+    lambda provider: exists().where(
+        Reservation.business_id == Client.business_id,
+        Reservation.client_id == Client.id,
+        Reservation.provider_id == provider,
+    ),
+    BY_NAME,
+)
+CLIENT_PROVIDERS = Many(
+    "Client.providers",
+    Provider,
+    lambda client: exists().where(
+        Reservation.business_id == Provider.business_id,
+        Reservation.provider_id == Provider.id,
+        Reservation.client_id == client,
+    ),
+    BY_NAME,
+)
+CLIENT_RESERVATIONS = Many("Client.reservations", Reservation, lambda client: Reservation.client_id == client, BY_START)
+CLIENT_ACTIVE_RESERVATIONS = Many(
+    "Client.activeReservations",
+    Reservation,
+    lambda client: and_(Reservation.client_id == client, is_claim()),
+    BY_START,
+)
+CLIENT_CONFIRMED_RESERVATIONS = Many(
+    "Client.confirmedReservations",
+    Reservation,
+    lambda client: and_(Reservation.client_id == client, Reservation.stored_status == CONFIRMED),
+    BY_START,
+)
+CLIENT_EXPIRED_RESERVATIONS = Many(
+    "Client.expiredReservations",
+    Reservation,
+    lambda client: and_(Reservation.client_id == client, Reservation.expired),
+    BY_START,
+)
+APPOINTMENT_RESERVATIONS = Many(
+    "Appointment.reservations",
+    Reservation,
+    lambda appointment: Reservation.appointment_id == appointment,
+    BY_START,
+)
+APPOINTMENT_CONFIRMED_RESERVATIONS = Many(
+    "Appointment.confirmedReservation",
+    Reservation,
+    lambda appointment: and_(Reservation.appointment_id == appointment, Reservation.stored_status == CONFIRMED),
+    BY_START,
+)

@@ -1,0 +1,311 @@
+"""Reservations: one client's claim on an appointment; holding, confirming and cancelling it."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import (
+    Boolean,
+    CheckConstraint,
+    ColumnElement,
+    Computed,
+    ForeignKeyConstraint,
+    Index,
+    Select,
+    SmallInteger,
+    Text,
+    and_,
+    case,
+    exists,
+    func,
+    literal,
+    literal_column,
+    or_,
+    select,
+    text,
+    update,
+)
+from sqlalchemy.dialects.postgresql import ExcludeConstraint, insert
+from sqlalchemy.orm import Mapped, column_property, mapped_column
+
+from models.appointment import Appointment, is_ahead, lead_time
+from models.business import Business
+from models.client import Client
+from models.event import Event
+from models.idempotency_key import Key, is_new, remembered
+from models.record import Record, columns, generated_id, versioned
+from models.service import Service
+
+
+class ReservationStatus(StrEnum):
+    """Where a reservation stands: HELD, then CONFIRMED, then COMPLETED or NO_SHOW; or EXPIRED; or CANCELLED."""
+
+    HELD = "HELD"
+    CONFIRMED = "CONFIRMED"
+    COMPLETED = "COMPLETED"
+    NO_SHOW = "NO_SHOW"
+    CANCELLED = "CANCELLED"
+    EXPIRED = "EXPIRED"
+
+
+HELD, CONFIRMED, CANCELLED, EXPIRED = (
+    literal_column(f"'{status}'", Text) for status in ("HELD", "CONFIRMED", "CANCELLED", "EXPIRED")
+)
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What a client asks for."""
+
+    client_id: UUID
+    appointment_id: UUID
+    note: str | None = None
+
+
+class Reservation(Record):
+    """A claim on provider, resource and seat. The database copies and stamps all that the client does not choose."""
+
+    __tablename__ = "reservations"
+    __table_args__ = (
+        ForeignKeyConstraint(
+            ["business_id", "client_id"], ["clients.business_id", "clients.id"], name="reservation_of_client"
+        ),
+        ForeignKeyConstraint(
+            ["business_id", "provider_id"], ["providers.business_id", "providers.id"], name="reservation_of_provider"
+        ),
+        ForeignKeyConstraint(
+            ["business_id", "service_id"], ["services.business_id", "services.id"], name="reservation_of_service"
+        ),
+        ForeignKeyConstraint(
+            ["business_id", "resource_id"], ["resources.business_id", "resources.id"], name="reservation_of_resource"
+        ),
+        ForeignKeyConstraint(
+            ["business_id", "live_appointment_id"],
+            ["appointments.business_id", "appointments.id"],
+            name="appointment_is_published",
+        ),
+        CheckConstraint(
+            "status IN ('HELD', 'CONFIRMED', 'COMPLETED', 'NO_SHOW', 'CANCELLED', 'EXPIRED')", name="status_is_known"
+        ),
+        CheckConstraint(
+            "busy_from <= starts_at AND starts_at < ends_at AND ends_at <= busy_until", name="runs_forward"
+        ),
+        CheckConstraint("seat BETWEEN 1 AND capacity", name="seat_exists"),
+        CheckConstraint("lead_waived_by IS NOT NULL OR starts_at - scheduled_at >= lead_time", name="booked_ahead"),
+        CheckConstraint("expires_at > created_at", name="hold_ends"),
+        CheckConstraint("confirmed_at >= created_at AND confirmed_at < expires_at", name="confirmed_in_time"),
+        CheckConstraint(
+            "status NOT IN ('CONFIRMED', 'COMPLETED', 'NO_SHOW') OR confirmed_at IS NOT NULL", name="confirmed_or_not"
+        ),
+        CheckConstraint("length(note) <= 2000 AND length(cancel_reason) <= 2000", name="note_is_short"),
+        ExcludeConstraint(
+            ("provider_id", "="),
+            (text("tstzrange(busy_from, busy_until)"), "&&"),
+            ("session_id", "<>"),
+            ("business_id", "="),
+            where=text("live"),
+            using="gist",
+            name="provider_is_free",
+        ),
+        ExcludeConstraint(
+            ("resource_id", "="),
+            (text("tstzrange(busy_from, busy_until)"), "&&"),
+            ("session_id", "<>"),
+            ("business_id", "="),
+            where=text("live AND resource_id IS NOT NULL"),
+            using="gist",
+            name="resource_is_free",
+        ),
+        Index(
+            "seat_is_free",
+            "business_id",
+            "session_id",
+            "seat",
+            unique=True,
+            postgresql_where=text("live AND capacity > 1"),
+        ),
+        Index("reservations_by_start", "business_id", "starts_at", "id"),
+        Index("reservations_of_client", "business_id", "client_id", "starts_at", "id"),
+        Index("reservations_of_provider", "business_id", "provider_id", "starts_at", "id"),
+        Index("reservations_of_appointment", "business_id", "appointment_id"),
+        Index(
+            "reservations_on_appointment",
+            "business_id",
+            "live_appointment_id",
+            postgresql_where=text("live_appointment_id IS NOT NULL"),
+        ),
+        {"postgresql_with": {"fillfactor": 85}},
+    )
+
+    business_id: Mapped[UUID] = mapped_column(primary_key=True)
+    id: Mapped[UUID] = generated_id()
+    client_id: Mapped[UUID]
+    appointment_id: Mapped[UUID]
+    resource_id: Mapped[UUID | None]
+    note: Mapped[str | None]
+    stored_status: Mapped[str] = mapped_column("status", server_default="HELD", deferred=True)
+    cancel_reason: Mapped[str | None]
+    lead_waived_by: Mapped[UUID | None] = mapped_column(deferred=True)
+    provider_id: Mapped[UUID]
+    service_id: Mapped[UUID | None]
+    capacity: Mapped[int] = mapped_column(SmallInteger)
+    seat: Mapped[int] = mapped_column(SmallInteger)
+    starts_at: Mapped[datetime]
+    ends_at: Mapped[datetime]
+    busy_from: Mapped[datetime] = mapped_column(deferred=True)
+    busy_until: Mapped[datetime] = mapped_column(deferred=True)
+    lead_time: Mapped[timedelta] = mapped_column(deferred=True)
+    created_at: Mapped[datetime]
+    scheduled_at: Mapped[datetime] = mapped_column(deferred=True)
+    expires_at: Mapped[datetime] = mapped_column()
+    confirmed_at: Mapped[datetime | None]
+    cancelled_at: Mapped[datetime | None]
+    version: Mapped[int] = versioned()
+
+    live: Mapped[bool] = mapped_column(
+        Boolean, Computed("status IN ('HELD', 'CONFIRMED')", persisted=True), deferred=True
+    )
+    session_id: Mapped[UUID | None] = mapped_column(
+        Computed("CASE WHEN capacity > 1 THEN appointment_id ELSE id END", persisted=True), deferred=True
+    )
+    live_appointment_id: Mapped[UUID | None] = mapped_column(
+        Computed("CASE WHEN status IN ('HELD', 'CONFIRMED') THEN appointment_id END", persisted=True), deferred=True
+    )
+
+    # What a reader sees: a hold is EXPIRED from expires_at on, though no job has written so.
+    status: Mapped[str] = column_property(
+        case((and_(stored_status == HELD, expires_at <= func.statement_timestamp()), EXPIRED), else_=stored_status)
+    )
+    expired: Mapped[bool] = column_property(
+        or_(stored_status == EXPIRED, and_(stored_status == HELD, expires_at <= func.statement_timestamp()))
+    )
+    confirmed: Mapped[bool] = column_property(stored_status == CONFIRMED)
+
+
+def is_claim(reservation: type[Reservation] = Reservation) -> ColumnElement[bool]:
+    """Whether a reservation holds its time now: confirmed, or held and not lapsed."""
+    return and_(
+        reservation.live,
+        or_(
+            reservation.stored_status == CONFIRMED,
+            reservation.expires_at > func.statement_timestamp(),
+        ),
+    )
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What a list of reservations is narrowed to; an empty one means everything."""
+
+    status: tuple[ReservationStatus, ...] | None = None
+    client_id: UUID | None = None
+    provider_id: UUID | None = None
+    starts_from: datetime | None = None
+    starts_until: datetime | None = None
+
+
+def narrow(statement: Select[Any], wanted: Wanted) -> Select[Any]:
+    """Narrow a selection of reservations to what is asked for."""
+    if wanted.status is not None:
+        statement = statement.where(Reservation.status.in_(wanted.status))
+    if wanted.client_id is not None:
+        statement = statement.where(Reservation.client_id == wanted.client_id)
+    if wanted.provider_id is not None:
+        statement = statement.where(Reservation.provider_id == wanted.provider_id)
+    if wanted.starts_from is not None:
+        statement = statement.where(Reservation.starts_at >= wanted.starts_from)
+    if wanted.starts_until is not None:
+        statement = statement.where(Reservation.starts_at < wanted.starts_until)
+    return statement
+
+
+def hold(business: UUID, wish: Wish, key: Key | None, authored: ColumnElement[bool]) -> Select[Any]:
+    """Reserve an appointment: the claim, its event and its key in one statement; no row means no."""
+    wanted = (
+        select(Appointment.business_id, Client.id, Appointment.id, literal(wish.note))
+        .join(Business, Business.id == Appointment.business_id)
+        .join(Client, and_(Client.business_id == Appointment.business_id, Client.id == wish.client_id))
+        .outerjoin(
+            Service,
+            and_(Service.business_id == Appointment.business_id, Service.id == Appointment.service_id),
+        )
+        .where(Appointment.business_id == business, Appointment.id == wish.appointment_id, is_ahead())
+        .where(is_new(key), authored)
+    )
+    claim = (
+        insert(Reservation)
+        .from_select(["business_id", "client_id", "appointment_id", "note"], wanted)
+        .on_conflict_do_nothing()
+        .returning(*columns(Reservation))
+    )
+    return remembered(claim.cte("claim"), key)
+
+
+def confirm(business: UUID, reservation: UUID, key: Key | None, authored: ColumnElement[bool]) -> Select[Any]:
+    """Turn a hold that has not lapsed into a booking; no row means no."""
+    change = (
+        update(Reservation)
+        .values(stored_status=CONFIRMED)
+        .where(
+            Reservation.business_id == business,
+            Reservation.id == reservation,
+            Reservation.stored_status == HELD,
+            Reservation.expires_at > func.clock_timestamp(),
+        )
+        .where(is_new(key), authored)
+        .returning(*columns(Reservation))
+    )
+    return remembered(change.cte("change"), key)
+
+
+def cancel(
+    business: UUID, reservation: UUID, reason: str | None, key: Key | None, authored: ColumnElement[bool]
+) -> Select[Any]:
+    """Give back a hold that has not lapsed, or a booking that has not begun; no row means no."""
+    change = (
+        update(Reservation)
+        .values(stored_status=CANCELLED, cancel_reason=reason)
+        .where(
+            Reservation.business_id == business,
+            Reservation.id == reservation,
+            Reservation.live,
+            case(
+                (Reservation.stored_status == HELD, Reservation.expires_at),
+                else_=Reservation.starts_at,
+            )
+            > func.clock_timestamp(),
+        )
+        .where(is_new(key), authored)
+        .returning(*columns(Reservation))
+    )
+    return remembered(change.cte("change"), key)
+
+
+def why_not_held(business: UUID, wish: Wish) -> Select[Any]:
+    """Read, after `hold` said no, what it was that stood in the way."""
+    withdrawn = exists().where(
+        Event.business_id == business,
+        Event.aggregate_id == wish.appointment_id,
+        Event.type == "scheduling.appointment.withdrawn.v1",
+    )
+    return (
+        select(
+            exists().where(Client.business_id == business, Client.id == wish.client_id).label("client_exists"),
+            withdrawn.label("withdrawn"),
+            Appointment.id.label("appointment_id"),
+            Appointment.provider_id,
+            Appointment.starts_at,
+            lead_time().label("lead_time"),
+            is_ahead().label("ahead"),
+            func.clock_timestamp().label("clock"),
+        )
+        .select_from(Business)
+        .outerjoin(Appointment, and_(Appointment.business_id == Business.id, Appointment.id == wish.appointment_id))
+        .outerjoin(
+            Service,
+            and_(Service.business_id == Appointment.business_id, Service.id == Appointment.service_id),
+        )
+        .where(Business.id == business)
+    )

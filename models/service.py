@@ -1,0 +1,35 @@
+"""Services: what a provider does in an appointment, with its buffers and its own policies."""
+
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from sqlalchemy import CheckConstraint, ForeignKeyConstraint, text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from models.record import Record, generated_id, stamped, versioned
+
+
+class Service(Record):
+    """A treatment, a visit, a lesson. Where a policy is null, the business's holds."""
+
+    __tablename__ = "services"
+    __table_args__ = (
+        ForeignKeyConstraint(["business_id"], ["businesses.id"], name="service_of_business"),
+        CheckConstraint("length(name) BETWEEN 1 AND 200", name="service_has_a_name"),
+        CheckConstraint(
+            "buffer_before >= '0' AND buffer_before <= '24:00:00' AND buffer_after >= '0' AND buffer_after <= '24:00:00'",
+            name="buffers_are_sane",
+        ),
+        CheckConstraint("lead_time >= '0' AND lead_time <= '366 days'", name="lead_time_is_sane"),
+        CheckConstraint("hold_time > '0' AND hold_time <= '24:00:00'", name="hold_time_is_sane"),
+    )
+
+    business_id: Mapped[UUID] = mapped_column(primary_key=True)
+    id: Mapped[UUID] = generated_id()
+    name: Mapped[str]
+    buffer_before: Mapped[timedelta] = mapped_column(server_default=text("'0'"))
+    buffer_after: Mapped[timedelta] = mapped_column(server_default=text("'0'"))
+    lead_time: Mapped[timedelta | None]
+    hold_time: Mapped[timedelta | None]
+    created_at: Mapped[datetime] = stamped()
+    version: Mapped[int] = versioned()

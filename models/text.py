@@ -1,0 +1,59 @@
+"""Texts that people write: made uniform, and refused when they hide something."""
+
+import unicodedata
+
+from models.refusal import InvalidInput
+
+LONGEST_NAME = 200
+LONGEST_NOTE = 2000
+
+
+def name(value: str, *field: str | int) -> str:
+    """Check a text of one line that must say something."""
+    clean = _clean(value, LONGEST_NAME, field, allowed="").strip()
+    if all(unicodedata.category(mark)[0] in "ZC" for mark in clean):  # nothing that can be seen
+        raise InvalidInput(*field, problem=f"{field[-1]} must not be empty.")
+    return clean
+
+
+def note(value: str | None, *field: str | int) -> str | None:
+    """Check a text of many lines."""
+    return None if value is None else _clean(value, LONGEST_NOTE, field, allowed="\n\r\t")
+
+
+def email(value: str | None, *field: str | int) -> str | None:
+    """Check what must look like an address; only a message sent there can tell whether it is one."""
+    if value is None:
+        return None
+    clean = _clean(value, 254, field, allowed="").strip()
+    local, _, domain = clean.rpartition("@")
+    if not local or "." not in domain.strip(".") or any(mark.isspace() for mark in clean):
+        raise InvalidInput(*field, problem=f"{field[-1]} must be an email address.")
+    return clean
+
+
+def search(value: str | None) -> str | None:
+    """Check what is looked for."""
+    return None if value is None else name(value, "search")
+
+
+def key(value: str | None, *field: str | int) -> str | None:
+    """Check an idempotency key."""
+    if value is None:
+        return None
+    if not 1 <= len(value) <= 255 or not value.isprintable() or _broken(value):
+        raise InvalidInput(*field, problem="An idempotency key has 1 to 255 printable characters.")
+    return value
+
+
+def _clean(value: str, longest: int, field: tuple[str | int, ...], *, allowed: str) -> str:
+    clean = unicodedata.normalize("NFC", value) if len(value) <= longest else value
+    if len(clean) > longest:
+        raise InvalidInput(*field, problem=f"{field[-1]} has {len(clean)} characters; {longest} are allowed.")
+    if _broken(clean) or any(unicodedata.category(mark) == "Cc" and mark not in allowed for mark in clean):
+        raise InvalidInput(*field, problem=f"{field[-1]} contains a control character or a broken one.")
+    return clean
+
+
+def _broken(value: str) -> bool:
+    return any("\ud800" <= mark <= "\udfff" for mark in value)

@@ -1,0 +1,38 @@
+"""Migrations: bringing a database to the newest version, whoever else is trying to, and asking which one it has."""
+
+from pathlib import Path
+
+from alembic import command
+from alembic.config import Config
+from alembic.script import ScriptDirectory
+from sqlalchemy import NullPool, create_engine, text
+
+from server.database import sqlalchemy_url
+
+FOLDER = Path(__file__).parent.parent / "migrations"
+LOCK = 0x686F6C64666173  # "holdfas": any number will do, as long as it is the same in every process
+
+
+def config() -> Config:
+    configured = Config()
+    configured.set_main_option("script_location", str(FOLDER))
+    configured.set_main_option("path_separator", "os")
+    return configured
+
+
+def newest() -> str:
+    """Name the newest version."""
+    version = ScriptDirectory.from_config(config()).get_current_head()
+    if version is None:
+        raise RuntimeError("There are no migrations.")
+    return version
+
+
+def migrate(url: str, version: str = "head") -> None:
+    """Bring the database to a version. Of many who try at once, one does it and the others wait."""
+    engine = create_engine(sqlalchemy_url(url), poolclass=NullPool)
+    with engine.connect() as guard, engine.connect() as connection:
+        guard.execute(text("SELECT pg_advisory_lock(:lock)"), {"lock": LOCK})
+        configured = config()
+        configured.attributes["connection"] = connection
+        (command.downgrade if version == "base" else command.upgrade)(configured, version)
