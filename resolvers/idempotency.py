@@ -1,0 +1,51 @@
+"""Doing a thing once: a request sent again under its idempotency key is answered again."""
+
+import hashlib
+from dataclasses import asdict
+from typing import Any
+
+import orjson
+from sqlalchemy import Row, Select
+
+from models import text
+from models.idempotency_key import Key, recall
+from models.refusal import REFUSAL_OF_CONSTRAINT, IdempotencyKeyReused
+from models.relation import rows
+from resolvers.context import Context
+from resolvers.database import KeyTakenError, Statements
+
+# What a rule or a faster twin says to a write: no. Why is read afterwards, by the same statement in either case.
+NO: tuple[type[Exception], ...] = (KeyTakenError, *set(REFUSAL_OF_CONSTRAINT.values()))
+
+
+def key_of(context: Context, mutation: str, request: Any, given: str | None) -> Key | None:
+    """Read the key of a request from its input or from the header, which mean the same."""
+    key = text.key(given if given is not None else context.idempotency_key, "idempotencyKey")
+    if key is None:
+        return None
+    asked = orjson.dumps([mutation, asdict(request)], default=str, option=orjson.OPT_SORT_KEYS)
+    return Key(context.business, context.viewer.principal, key, hashlib.sha256(asked).digest())
+
+
+async def once(context: Context, statement: Select[Any], key: Key | None, record: Any) -> Row[Any] | None:
+    """Run a writing statement; answer its row, or the row it wrote when its key was first used, or none for no."""
+    try:
+        row = await context.database.row(statement)
+    except NO:
+        row = None
+    context.loaders.forget()
+    if row is None and key is not None and (first := await replayed(context, context.database, key)):
+        return await context.database.row(rows(record, context.business).where(record.id == first.result_id))
+    return row
+
+
+async def replayed(context: Context, database: Any, key: Key) -> Row[Any] | None:
+    """Read what came of the request that first used this key, and mark the answer as a replay."""
+    runner: Statements = database
+    first = await runner.row(recall(key))
+    if first is None:
+        return None
+    if not first.same_request:
+        raise IdempotencyKeyReused("idempotencyKey")
+    context.extensions["idempotentReplay"] = True
+    return first

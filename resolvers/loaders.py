@@ -1,0 +1,64 @@
+"""Data loaders: one for each relation and page, made from the relation's declaration; one statement for all parents."""
+
+from collections import defaultdict
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Row
+from strawberry.dataloader import DataLoader
+
+from models.page import Page, Slice, cut
+from models.relation import Many, One, count_manys, select_manys, select_ones
+from resolvers.database import Database
+
+Batch = Callable[[list[UUID]], Coroutine[Any, Any, Sequence[Any]]]
+
+
+class Loaders:
+    """The loaders of one request; what they load is seen by that request only."""
+
+    def __init__(self, database: Database, business: UUID) -> None:
+        self.database = database
+        self.business = business
+        self.made: dict[Any, DataLoader[UUID, Any]] = {}
+
+    async def one(self, relation: One, key: UUID | None) -> Row[Any] | None:
+        """Load the row that a link leads to. Links to the same table share a loader."""
+
+        async def batch(ids: list[UUID]) -> Sequence[Any]:
+            rows = await self.database.rows(select_ones(relation, self.business, ids))
+            found = {row.id: row for row in rows}
+            return [found.get(key) for key in ids]
+
+        return None if key is None else await self._loader(relation.target, batch).load(key)
+
+    async def many(self, relation: Many, page: Page, parent: UUID) -> Slice:
+        """Load a page of the list that a link leads to."""
+
+        async def batch(ids: list[UUID]) -> Sequence[Slice]:
+            children: defaultdict[UUID, list[Row[Any]]] = defaultdict(list)
+            for row in await self.database.rows(select_manys(relation, self.business, ids, page)):
+                children[row.parent_id].append(row)
+            return [cut(children[key], page) for key in ids]
+
+        slice_: Slice = await self._loader((relation.name, page), batch).load(parent)
+        return slice_
+
+    async def count(self, relation: Many, parent: UUID) -> int:
+        """Count the whole list that a link leads to."""
+
+        async def batch(ids: list[UUID]) -> Sequence[int]:
+            rows = await self.database.rows(count_manys(relation, self.business, ids))
+            totals = {row.parent_id: row.total for row in rows}
+            return [totals[key] for key in ids]
+
+        total: int = await self._loader((relation.name, "count"), batch).load(parent)
+        return total
+
+    def forget(self) -> None:
+        """Drop what was loaded: a mutation has changed the world."""
+        self.made.clear()
+
+    def _loader(self, name: Any, batch: Batch) -> DataLoader[UUID, Any]:
+        return self.made.setdefault(name, DataLoader(load_fn=batch))

@@ -1,0 +1,134 @@
+"""Publishing: writing the appointments of a provider's windows, all of them or none, and telling what became of each."""
+
+from bisect import bisect_left
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Row
+
+from models import Appointment
+from models.idempotency_key import Key, remember
+from models.page import Page
+from models.publication import BulkMode, ErrorPolicy, Publication, check, inside, lock_inside, lock_provider, publish
+from models.refusal import NotFound, OverlappingRows, Refusal, Refusals
+from models.relations import BY_START
+from resolvers.connections import Connection, Listing, listed
+from resolvers.context import Context
+from resolvers.database import Statements
+from resolvers.idempotency import key_of, replayed
+
+
+@dataclass
+class WindowOutcome:
+    """What became of one window."""
+
+    index: int
+    created: int = 0
+    kept: int = 0
+    removed: int = 0
+    booked: list[UUID] = field(default_factory=list)
+    refusal: Refusal | None = None
+
+
+@dataclass(frozen=True)
+class Published:
+    """What became of a submission; nothing was written in a dry run."""
+
+    publication: Publication
+    outcomes: list[WindowOutcome]
+
+    def total(self, name: str) -> int:
+        return sum(getattr(outcome, name) for outcome in self.outcomes)
+
+    @property
+    def refusals(self) -> list[Refusal]:
+        return [outcome.refusal for outcome in self.outcomes if outcome.refusal]
+
+
+async def publish_windows(context: Context, publication: Publication, idempotency_key: str | None) -> Published:
+    """Write the appointments of a provider's windows, all in one transaction."""
+    key = key_of(context, "appointmentBulkCreate", publication, idempotency_key)
+
+    async def work(statements: Statements) -> Published:
+        return await _publish(context, statements, publication, key)
+
+    published = await context.database.transaction(work, keep=not publication.dry_run)
+    context.loaders.forget()
+    return published
+
+
+def published_in(context: Context, published: Published, page: Page) -> Connection | None:
+    """List what the windows of a submission now contain; nothing after a dry run."""
+    publication = published.publication
+    if publication.dry_run:
+        return None
+    statement = inside(context.business, publication.provider_id, publication.windows)
+    listing = Listing("AppointmentBulkCreatePayload.appointments", Appointment, statement, BY_START)
+    return listed(context, listing, page)
+
+
+async def _publish(context: Context, statements: Statements, publication: Publication, key: Key | None) -> Published:
+    provider = await statements.row(lock_provider(publication, context.business, context.authored()))
+    if provider is None:
+        raise NotFound("providerId", noun="provider")
+    if key is not None and (first := await replayed(context, statements, key)):
+        return Published(publication, [_from_json(outcome) for outcome in first.result])
+    for name in ("service", "location"):
+        if not getattr(provider, f"{name}_exists"):
+            raise NotFound(f"{name}Id", noun=name)
+    outcomes = [WindowOutcome(n) for n in range(len(publication.windows))]
+    for n, refusal in check(publication, provider.clock).items():
+        outcomes[n].refusal = refusal
+    if publication.mode is BulkMode.REPLACE_WINDOW:
+        await statements.rows(lock_inside(context.business, publication))
+    good = [outcome for outcome in outcomes if outcome.refusal is None]
+    if good:
+        windows = [publication.windows[outcome.index] for outcome in good]
+        _tally(publication, good, await statements.rows(publish(context.business, publication, windows)))
+    if publication.error_policy is ErrorPolicy.REJECT_EVERYTHING and any(outcome.refusal for outcome in outcomes):
+        raise Refusals([outcome.refusal for outcome in outcomes if outcome.refusal])
+    if key is not None:
+        await statements.run(remember(key, publication.provider_id, [_to_json(outcome) for outcome in outcomes]))
+    return Published(publication, outcomes)
+
+
+def _tally(publication: Publication, good: Sequence[WindowOutcome], written: Sequence[Row[Any]]) -> None:
+    """Write into each window's outcome what the statement answered of it."""
+    in_order = sorted(good, key=lambda outcome: publication.windows[outcome.index].starts_at)
+    starts = [publication.windows[outcome.index].starts_at for outcome in in_order]
+    others: dict[int, list[UUID]] = {}
+    for row in written:
+        if row.kind == "window":
+            outcome = good[row.n]
+            outcome.created, outcome.kept = row.created, row.kept
+            continue
+        # Windows do not overlap: the last one to begin before the appointment ends is one it reaches into.
+        outcome = in_order[bisect_left(starts, row.ends_at) - 1]
+        if row.kind == "removed":
+            outcome.removed += 1
+        elif row.kind == "booked":
+            outcome.booked.append(row.id)
+        else:
+            others.setdefault(outcome.index, []).append(row.id)
+    for row in written:
+        if row.kind == "window" and row.blocked and publication.mode is BulkMode.ADD:
+            outcome = good[row.n]
+            problem = f"Window {outcome.index} overlaps appointments that are already published."
+            outcome.refusal = OverlappingRows(
+                *publication.windows[outcome.index].field,
+                problem=problem,
+                rows=[outcome.index],
+                appointment_ids=[str(key) for key in others.get(outcome.index, [])[:10]],
+            )
+
+
+def _to_json(outcome: WindowOutcome) -> dict[str, Any]:
+    booked, refusal = [str(key) for key in outcome.booked], outcome.refusal
+    return {**vars(outcome), "booked": booked, "refusal": refusal and refusal.to_json()}
+
+
+def _from_json(kept: dict[str, Any]) -> WindowOutcome:
+    booked, refusal = [UUID(key) for key in kept["booked"]], kept["refusal"]
+    return WindowOutcome(**{**kept, "booked": booked, "refusal": refusal and Refusal.from_json(refusal)})

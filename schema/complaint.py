@@ -1,0 +1,92 @@
+"""Complaints: what is said of an input value that does not fit its type, and which field it stands in."""
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from graphql import (
+    SKIP,
+    ArgumentNode,
+    GraphQLEnumType,
+    GraphQLError,
+    GraphQLInputType,
+    GraphQLSchema,
+    ValueNode,
+    ValuesOfCorrectTypeRule,
+    VisitorAction,
+)
+from graphql.utilities.validate_input_value import validate_input_literal, validate_input_value
+
+from models.refusal import Refusal
+from schema.error import extensions
+
+# How graphql-core words what is wrong with the shape of a value; everything else concerns the value itself.
+_MISSING = re.compile(r"Expected value of type '(\w+)' to include required field '(\w+)'", re.DOTALL)
+_UNKNOWN = re.compile(
+    r"Expected value of type '(\w+)' not to include unknown field '(\w+)'\.?( Did you mean [^?]*\?)?", re.DOTALL
+)
+_NULL = re.compile(r"Expected (?:a )?value of non-null type")
+_ENUM = re.compile(r"Enum '(\w+)' cannot|in '(\w+)' enum", re.DOTALL)
+
+Path = Sequence[str | int]
+
+
+def of_variable(schema: GraphQLSchema, name: str, type_: GraphQLInputType, value: Any) -> list[GraphQLError]:
+    """Say what is wrong with the value of a variable; nothing, if nothing is."""
+    said: list[GraphQLError] = []
+    # The one variable of most documents is the input itself: its name would only be noise in the path.
+    root: Path = [] if name == "input" else [name]
+    validate_input_value(value, type_, lambda error, path: said.append(_complaint(schema, error, [*root, *path])))
+    return said
+
+
+class LiteralsOfCorrectType(ValuesOfCorrectTypeRule):
+    """The rule of the GraphQL specification (5.6.1), in the words of this API."""
+
+    argument = ""
+
+    def enter_argument(self, node: ArgumentNode, *_: Any) -> None:
+        self.argument = node.name.value
+
+    def is_valid_value_node(self, node: ValueNode, input_type: GraphQLInputType | None) -> VisitorAction:
+        root: Path = [] if self.argument == "input" else [self.argument]
+
+        def report(error: GraphQLError, path: Path) -> None:
+            said = _complaint(self.context.schema, error, [*root, *path])
+            self.report_error(GraphQLError(said.message, error.nodes, extensions=said.extensions))
+
+        if input_type:
+            validate_input_literal(node, input_type, report)
+        return SKIP
+
+
+def _complaint(schema: GraphQLSchema, error: GraphQLError, path: Path) -> GraphQLError:
+    refusal = error.original_error
+    if isinstance(refusal, Refusal):
+        return GraphQLError(refusal.sentence, extensions={**extensions(refusal), **_field(path)})
+    text, invalid = error.message, "GRAPHQL_VALIDATION_FAILED"
+    if found := _MISSING.match(text):
+        path = [*path, found[2]]
+        text = f"{_named(path)} is required."
+    elif found := _UNKNOWN.match(text):
+        text = f"{found[1]} has no field {found[2]}.{found[3] or ''}"
+        path = [*path, found[2]]
+    elif _NULL.match(text):
+        text = f"{_named(path)} must not be null."
+    elif not text.startswith("Expected "):
+        invalid = "INVALID_INPUT"
+        if found := _ENUM.search(text):
+            allowed = schema.get_type(found[1] or found[2])
+            if isinstance(allowed, GraphQLEnumType):
+                text = f"{_named(path)} must be one of {', '.join(allowed.values)}."
+        else:
+            text = text if len(text) <= 300 else f"{text[:300]}…"
+    return GraphQLError(text if len(text) <= 500 else f"{text[:500]}…", extensions={"code": invalid, **_field(path)})
+
+
+def _named(path: Path) -> str:
+    return ".".join(str(step) for step in path) or "The value"
+
+
+def _field(path: Path) -> dict[str, str]:
+    return {"field": _named(path)} if path else {}

@@ -1,0 +1,105 @@
+"""Connections and links: how the fields that lead to other types are declared, from relations (Relay's conventions)."""
+
+from typing import Annotated, Any, Generic, TypeVar
+
+import strawberry
+
+from models.page import Page
+from models.relation import Many, One
+from resolvers import connections
+from resolvers.connections import related
+from resolvers.context import Context
+
+T = TypeVar("T")
+Info = strawberry.Info[Context, None]
+
+First = Annotated[int | None, strawberry.argument(description="The first so many, 1 to 100; 20 unless told.")]
+After = Annotated[str | None, strawberry.argument(description="Only what comes after this cursor.")]
+Last = Annotated[int | None, strawberry.argument(description="The last so many, 1 to 100, instead of the first.")]
+Before = Annotated[str | None, strawberry.argument(description="Only what comes before this cursor.")]
+
+
+def lazy(name: str) -> Any:
+    """Name a type that is declared in the module of its noun, so that types may lead to each other."""
+    return Annotated[name, strawberry.lazy(f"schema.{name.lower()}")]
+
+
+def maybe(name: str) -> Any:
+    """Name such a type where there may be nothing."""
+    return lazy(name) | None
+
+
+def several(name: str) -> Any:
+    """Name a plain list of such a type."""
+    return list[lazy(name)]  # type: ignore[misc]
+
+
+def page_of(name: str, *, optional: bool = False) -> Any:
+    """Name the connection of such a type."""
+    connection: Any = Connection[lazy(name)]  # type: ignore[misc]
+    return connection | None if optional else connection
+
+
+@strawberry.type(description="Where a page stands in its list.")
+class PageInfo:
+    has_next_page: bool = strawberry.field(description="Whether the list goes on after this page.")
+    has_previous_page: bool = strawberry.field(description="Whether the list began before this page.")
+    start_cursor: str | None = strawberry.field(description="The cursor of the page's first row.")
+    end_cursor: str | None = strawberry.field(description="The cursor of the page's last row.")
+
+
+@strawberry.type(description="A row of a page.")
+class Edge(Generic[T]):
+    node: T = strawberry.field(description="The row itself.")
+    cursor: str = strawberry.field(description="Its place in the list, for `after` and `before`.")
+
+
+@strawberry.type(description="A page of a list.")
+class Connection(Generic[T]):
+    @strawberry.field(description="The rows with their cursors.")
+    async def edges(root: strawberry.Parent[connections.Connection]) -> list[Edge[T]]:  # noqa: N805
+        return await root.edges()  # type: ignore[return-value]
+
+    @strawberry.field(description="The rows.")
+    async def nodes(root: strawberry.Parent[connections.Connection]) -> list[T]:  # noqa: N805
+        return await root.nodes()  # type: ignore[return-value]
+
+    @strawberry.field(description="Where the page stands in the list.")
+    async def page_info(root: strawberry.Parent[connections.Connection]) -> PageInfo:  # noqa: N805
+        page = await root.slice()
+        return PageInfo(
+            has_next_page=page.has_next,
+            has_previous_page=page.has_previous,
+            start_cursor=root.cursor(page.rows[0]) if page.rows else None,
+            end_cursor=root.cursor(page.rows[-1]) if page.rows else None,
+        )
+
+    @strawberry.field(description="How long the whole list is. Counted only when selected.")
+    async def total_count(root: strawberry.Parent[connections.Connection]) -> int:  # noqa: N805
+        return await root.count()
+
+
+def many(relation: Many, description: str) -> Any:
+    """Declare a list that a relation leads to."""
+
+    def resolve(
+        root: strawberry.Parent[Any],
+        info: Info,
+        first: First = None,
+        after: After = None,
+        last: Last = None,
+        before: Before = None,
+    ) -> Any:
+        return related(info.context, relation, root.id, Page.read(first, after, last, before))
+
+    return strawberry.field(resolver=resolve, graphql_type=page_of(relation.target.__name__), description=description)
+
+
+def one(relation: One, description: str, *, optional: bool = False) -> Any:
+    """Declare a link to one row."""
+
+    async def resolve(root: strawberry.Parent[Any], info: Info) -> Any:
+        return await info.context.loaders.one(relation, getattr(root, relation.key))
+
+    named = maybe if optional else lazy
+    return strawberry.field(resolver=resolve, graphql_type=named(relation.target.__name__), description=description)

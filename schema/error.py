@@ -1,0 +1,182 @@
+"""User errors: how a refusal is shown, in a payload's `userErrors` or, when they are not selected, at the top."""
+
+from datetime import datetime
+from enum import Enum
+from typing import Any
+
+import strawberry
+from graphql import FieldNode, FragmentSpreadNode, GraphQLIncludeDirective, GraphQLSkipDirective, SelectionSetNode
+from graphql.execution.values import get_directive_values
+from strawberry.extensions import FieldExtension
+
+from models import refusal as refusals
+from models.node_id import encode
+from models.refusal import Refusal, Refusals
+from schema.connection import several
+from schema.scalars import print_instant
+
+
+@strawberry.enum(description="What went wrong, for programs.")
+class UserErrorCode(Enum):
+    APPOINTMENT_WITHDRAWN = "APPOINTMENT_WITHDRAWN"
+    BUSY = "BUSY"
+    DUPLICATE_ROWS = "DUPLICATE_ROWS"
+    HOLD_EXPIRED = "HOLD_EXPIRED"
+    IDEMPOTENCY_KEY_REUSED = "IDEMPOTENCY_KEY_REUSED"
+    ILLEGAL_STATE = "ILLEGAL_STATE"
+    INVALID_INPUT = "INVALID_INPUT"
+    LEAD_TIME = "LEAD_TIME"
+    NOT_FOUND = "NOT_FOUND"
+    OVERLAPPING_ROWS = "OVERLAPPING_ROWS"
+    SLOT_UNAVAILABLE = "SLOT_UNAVAILABLE"
+    TIMEOUT = "TIMEOUT"
+    TOO_MANY_ROWS = "TOO_MANY_ROWS"
+    UNAVAILABLE = "UNAVAILABLE"
+    UNKNOWN_TIME_ZONE = "UNKNOWN_TIME_ZONE"
+
+
+@strawberry.interface(description="Why a mutation wrote nothing. Each kind carries its own way out.")
+class UserError:
+    message: str = strawberry.field(description="One sentence, for people.")
+    field: list[str] | None = strawberry.field(description="The path into the input; null when no field is to blame.")
+    code: UserErrorCode = strawberry.field(description="The same, for programs.")
+    retryable: bool = strawberry.field(description="Whether the same request may succeed if it is sent again.")
+
+
+@strawberry.type(description="A refusal that needs no more words.")
+class RefusedError(UserError):
+    pass
+
+
+@strawberry.type(description="A value that cannot be used.")
+class InvalidInputError(UserError):
+    pass
+
+
+@strawberry.type(description="A name that is no time zone.")
+class UnknownTimeZoneError(UserError):
+    suggestions: list[str] = strawberry.field(description="Up to three names that look like it.")
+
+
+@strawberry.type(description="The appointment is held or booked by someone else.")
+class SlotUnavailableError(UserError):
+    alternatives: Any = strawberry.field(
+        graphql_type=several("Appointment"), description="The nearest free appointments of the same provider, up to 3."
+    )
+
+
+@strawberry.type(description="The appointment starts too soon to be reserved.")
+class LeadTimeError(UserError):
+    earliest_start: datetime = strawberry.field(description="What starts before this cannot be reserved now.")
+    lead_time_minutes: int = strawberry.field(description="How far ahead appointments are reserved, in minutes.")
+
+
+@strawberry.type(description="The hold has lapsed.")
+class HoldExpiredError(UserError):
+    expired_at: datetime = strawberry.field(description="When it lapsed.")
+
+
+@strawberry.type(description="The reservation's state does not allow the change.")
+class IllegalStateError(UserError):
+    state: str = strawberry.field(description="The state in which it is.")
+
+
+@strawberry.type(description="The same window was sent twice.")
+class DuplicateRowsError(UserError):
+    rows: list[int] = strawberry.field(description="The indexes of both.")
+
+
+@strawberry.type(description="Windows overlap each other, or appointments that are already published.")
+class OverlappingRowsError(UserError):
+    rows: list[int] = strawberry.field(description="The indexes of the windows.")
+    appointment_ids: list[strawberry.ID] = strawberry.field(description="The published appointments, up to 10.")
+
+
+@strawberry.type(description="The windows make more appointments than one request may.")
+class TooManyRowsError(UserError):
+    found: int = strawberry.field(description="How many they make.")
+    limit: int = strawberry.field(description="How many are allowed.")
+
+
+SHOWN_AS: dict[type[Refusal], type[UserError]] = {
+    refusals.InvalidInput: InvalidInputError,
+    refusals.UnknownTimeZone: UnknownTimeZoneError,
+    refusals.SlotUnavailable: SlotUnavailableError,
+    refusals.TooLate: LeadTimeError,
+    refusals.HoldExpired: HoldExpiredError,
+    refusals.IllegalState: IllegalStateError,
+    refusals.DuplicateRows: DuplicateRowsError,
+    refusals.OverlappingRows: OverlappingRowsError,
+    refusals.TooManyRows: TooManyRowsError,
+}
+"""Every other refusal is a RefusedError."""
+
+
+def shown(refusal: Refusal) -> UserError:
+    """Show a refusal as the type that has its details."""
+    kind = SHOWN_AS.get(type(refusal), RefusedError)
+    details = {name: value for name, value in refusal.details.items() if name in kind.__annotations__}
+    if "appointment_ids" in details:
+        details["appointment_ids"] = [encode("Appointment", key) for key in details["appointment_ids"]]
+    return kind(
+        message=refusal.sentence,
+        field=refusal.field or None,
+        code=UserErrorCode(refusal.code),
+        retryable=refusal.retryable,
+        **details,
+    )
+
+
+def extensions(refusal: Refusal) -> dict[str, Any]:
+    """Show a refusal in the `extensions` of a top-level error."""
+    details = {
+        _camel(name): _plain(value) for name, value in refusal.details.items() if name not in ("problem", "near")
+    }
+    field = {"field": ".".join(refusal.field)} if refusal.field else {}
+    return {"code": refusal.code, **field, "retryable": refusal.retryable, **details}
+
+
+class Refusing(FieldExtension):
+    """Answers a refused mutation with its payload, if the document selects `userErrors`; else it is an error."""
+
+    def apply(self, field: Any) -> None:
+        self.field = field
+
+    async def resolve_async(self, next_: Any, source: Any, info: strawberry.Info[Any, Any], **kwargs: Any) -> Any:
+        try:
+            return await next_(source, info, **kwargs)
+        except (Refusal, Refusals) as refused:
+            if not any(_selects("userErrors", node.selection_set, info) for node in info._raw_info.field_nodes):  # noqa: SLF001
+                raise
+            several = refused.refusals if isinstance(refused, Refusals) else [refused]
+            return self.field.type(user_errors=[shown(refusal) for refusal in several])
+
+
+def _selects(name: str, selections: SelectionSetNode | None, info: strawberry.Info[Any, Any]) -> bool:
+    raw = info._raw_info  # noqa: SLF001
+    for node in selections.selections if selections else ():
+        skip = get_directive_values(GraphQLSkipDirective, node, raw.variable_values)
+        include = get_directive_values(GraphQLIncludeDirective, node, raw.variable_values)
+        if (skip and skip["if"]) or (include and not include["if"]):
+            continue
+        if isinstance(node, FieldNode):
+            if node.name.value == name:
+                return True
+        else:
+            fragment = raw.fragments[node.name.value] if isinstance(node, FragmentSpreadNode) else node
+            if _selects(name, getattr(fragment, "selection_set", None), info):
+                return True
+    return False
+
+
+def _camel(name: str) -> str:
+    first, *rest = name.split("_")
+    return first + "".join(word.title() for word in rest)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, datetime):
+        return print_instant(value)
+    if isinstance(value, (list, tuple)) and value and hasattr(value[0], "starts_at"):
+        return [{"id": encode("Appointment", row.id), "startsAt": print_instant(row.starts_at)} for row in value]
+    return value

@@ -1,0 +1,12 @@
+"""The type Location."""
+
+import strawberry
+
+from schema.node import Node
+from schema.scalars import TimeZone
+
+
+@strawberry.type(description="A place where appointments are kept.")
+class Location(Node):
+    name: str
+    time_zone: TimeZone

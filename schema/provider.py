@@ -1,0 +1,32 @@
+"""The type Provider."""
+
+from datetime import datetime
+from typing import Any
+
+import strawberry
+
+from models import relations
+from schema.connection import many
+from schema.node import Node
+from schema.scalars import TimeZone
+
+
+@strawberry.type(description="Whoever offers appointments: a stylist, a doctor, a team member.")
+class Provider(Node):
+    first_name: str
+    last_name: str
+    email: str | None
+    time_zone: TimeZone | None = strawberry.field(description="Their own zone; null where the business's holds.")
+    created_at: datetime
+    version: int = strawberry.field(description="Grows by one with each change.")
+    clients: Any = many(relations.PROVIDER_CLIENTS, "Everybody who ever reserved with them, by name.")
+    appointments: Any = many(relations.PROVIDER_APPOINTMENTS, "All their published appointments, by start.")
+    available_appointments: Any = many(
+        relations.PROVIDER_AVAILABLE_APPOINTMENTS, "Those that can be reserved now, by start."
+    )
+    confirmed_appointments: Any = many(
+        relations.PROVIDER_CONFIRMED_APPOINTMENTS, "Those with a confirmed reservation, by start."
+    )
+    reserved_appointments: Any = many(
+        relations.PROVIDER_RESERVED_APPOINTMENTS, "Those that somebody holds now without having confirmed, by start."
+    )

@@ -1,0 +1,44 @@
+"""The type Reservation."""
+
+from datetime import datetime
+from typing import Any
+
+import strawberry
+
+from models import relations
+from models.reservation import ReservationStatus
+from schema.connection import one
+from schema.node import Node
+
+__all__ = ["Reservation", "ReservationStatus"]
+
+strawberry.enum(ReservationStatus, description=ReservationStatus.__doc__)
+
+
+@strawberry.type(description="A client's claim on an appointment.")
+class Reservation(Node):
+    status: ReservationStatus = strawberry.field(description="Where it stands now: a lapsed hold is EXPIRED at once.")
+    expired: bool = strawberry.field(description="Whether it was held and lapsed; never true once confirmed.")
+    confirmed: bool = strawberry.field(description="Whether it is confirmed.")
+    starts_at: datetime
+    ends_at: datetime
+    seat: int = strawberry.field(description="Its number among the seats of a group; 1 otherwise.")
+    note: str | None
+    expires_at: datetime = strawberry.field(description="From this instant on an unconfirmed hold is free again.")
+    created_at: datetime
+    confirmed_at: datetime | None
+    cancelled_at: datetime | None
+    cancel_reason: str | None
+    version: int = strawberry.field(description="Grows by one with each change.")
+    client: Any = one(relations.RESERVATION_CLIENT, "Who reserved.")
+    provider: Any = one(relations.RESERVATION_PROVIDER, "With whom.")
+    service: Any = one(relations.RESERVATION_SERVICE, "For what; null for anything.", optional=True)
+    appointment: Any = one(
+        relations.RESERVATION_APPOINTMENT,
+        "The appointment; null when this reservation is closed and the provider has withdrawn the time since.",
+        optional=True,
+    )
+
+    @strawberry.field(description="The same as expiresAt.")
+    def expiry(root: strawberry.Parent[Any]) -> datetime:  # noqa: N805
+        return root.expires_at  # type: ignore[no-any-return]

@@ -1,0 +1,82 @@
+"""Scalars: instants, dates and time zones, strict in what they accept."""
+
+import re
+from datetime import UTC, date, datetime
+from typing import Any, NewType
+
+import strawberry
+
+from models import zone
+from models.refusal import InvalidInput
+
+EARLIEST, LATEST = datetime(2000, 1, 1, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC)
+_INSTANT = re.compile(r"(\d{4}-\d\d-\d\d)[Tt](\d\d:\d\d:\d\d)(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)?", re.ASCII)
+_DATE = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
+_EXAMPLE = "2027-05-03T09:00:00Z"
+
+TimeZone = NewType("TimeZone", str)
+
+
+def parse_instant(value: Any) -> datetime:
+    """Read an instant (RFC 3339); parts of a second beyond the microsecond are cut off."""
+    match = _INSTANT.fullmatch(value) if isinstance(value, str) else None
+    if match is None:
+        raise InvalidInput(problem=f"This is not an instant; write it like {_EXAMPLE}.")
+    day, time, fraction, offset = match.groups()
+    if offset is None:
+        raise InvalidInput(problem=f"This instant lacks its offset: add Z or an offset, like {_EXAMPLE}.")
+    try:
+        instant = datetime.fromisoformat(
+            f"{day}T{time}{(fraction or '')[:7].ljust(7, '0') if fraction else ''}{offset}".upper()
+        )
+        instant = instant.astimezone(UTC)
+    except (ValueError, OverflowError):
+        raise InvalidInput(problem="No calendar and no clock shows this instant.") from None
+    if not EARLIEST <= instant <= LATEST:
+        raise InvalidInput(problem="Instants lie between the years 2000 and 2200.")
+    return instant
+
+
+def print_instant(value: datetime) -> str:
+    """Write an instant in UTC."""
+    return value.astimezone(UTC).isoformat().replace("+00:00", "Z")
+
+
+def parse_date(value: Any) -> date:
+    """Read a calendar date."""
+    try:
+        found = date.fromisoformat(value if isinstance(value, str) and _DATE.fullmatch(value) else "")
+    except ValueError:
+        raise InvalidInput(problem="This is not a date of the calendar; write it like 2027-05-03.") from None
+    if not EARLIEST.date() <= found < LATEST.date():
+        raise InvalidInput(problem="Dates lie between the years 2000 and 2200.")
+    return found
+
+
+def parse_zone(value: Any) -> TimeZone:
+    """Read the name of a time zone; ours, not the database's, is the list that counts."""
+    return TimeZone(zone.zone(value if isinstance(value, str) else repr(value)).key)
+
+
+SCALARS: dict[object, Any] = {
+    datetime: strawberry.scalar(
+        name="DateTime",
+        description="An instant (RFC 3339), like 2027-05-03T09:00:00Z. Input needs an offset; output is in UTC.",
+        specified_by_url="https://scalars.graphql.org/andimarek/date-time",
+        parse_value=parse_instant,
+        serialize=print_instant,
+    ),
+    date: strawberry.scalar(
+        name="Date",
+        description="A calendar date (ISO 8601), like 2027-05-03.",
+        specified_by_url="https://scalars.graphql.org/andimarek/local-date",
+        parse_value=parse_date,
+        serialize=date.isoformat,
+    ),
+    TimeZone: strawberry.scalar(
+        name="TimeZone",
+        description="A time zone of the IANA database, like Europe/Berlin.",
+        parse_value=parse_zone,
+        serialize=str,
+    ),
+}
