@@ -1,0 +1,97 @@
+"""The command line: python -m server serve | migrate | seed | schema."""
+
+import argparse
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+import uvicorn
+from uvicorn.supervisors import Multiprocess
+
+from schema import schema
+from server import logs
+from server.migration import migrate
+from server.postgres import PostgresError, embedded
+from server.seed import seed
+from server.settings import Settings, SettingsError
+
+SECONDS_TO_FINISH = 10
+
+
+def main() -> int:
+    """Run the command; a bad setting or a database that does not start is one sentence, never a stack."""
+    commands = {"serve": serve, "migrate": bring_up_to_date, "seed": fill}
+    parser = argparse.ArgumentParser(prog="python -m server")
+    parser.add_argument("command", choices=[*commands, "schema"])
+    command = parser.parse_args().command
+    if command == "schema":
+        print(schema.as_str())
+        return 0
+    try:
+        settings = Settings.read(os.environ)
+        logs.configure(settings.log_level)
+        commands[command](settings)
+    except (SettingsError, PostgresError) as problem:
+        print(problem, file=sys.stderr)
+        return 2
+    return 0
+
+
+def serve(settings: Settings) -> None:
+    """Database, migrations, workers: until SIGTERM or Ctrl-C, after which requests in flight are finished."""
+    with _database(settings) as url:
+        migrate(url)
+        os.environ["DATABASE_URL"] = url  # for the workers, which read the settings like every process
+        config = uvicorn.Config(
+            "server.http:worker",
+            factory=True,
+            host=settings.host,
+            port=settings.port,
+            workers=settings.workers,
+            ws="none",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            timeout_graceful_shutdown=SECONDS_TO_FINISH,
+        )
+        listening = config.bind_socket()
+        print(f"Holdfast serves http://{settings.host}:{listening.getsockname()[1]}/graphql", flush=True)
+        # Workers are children even if there is one: a killed one comes back without a supervisor of ours.
+        Multiprocess(config, sockets=[listening]).run()
+
+
+def bring_up_to_date(settings: Settings) -> None:
+    with _database(settings) as url:
+        migrate(url)
+
+
+def fill(settings: Settings) -> None:
+    with _database(settings) as url:
+        migrate(url)
+        asyncio.run(seed(url))
+
+
+@contextmanager
+def _database(settings: Settings) -> Iterator[str]:
+    """The address of the database: the one of the settings, which is then left alone, or an embedded one."""
+    if settings.database_url is not None:
+        yield settings.database_url
+        return
+    signal.signal(signal.SIGTERM, _interrupt)  # so that what is embedded is stopped as Ctrl-C would
+    with embedded(settings.data_dir / "postgres") as url:
+        yield url
+
+
+def _interrupt(_signal: int, _frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        sys.exit(130)

@@ -1,0 +1,274 @@
+"""What every test stands on: a real PostgreSQL, a fresh database, the API in-process, and a real server process."""
+
+import os
+import re
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from itertools import count
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import httpx2
+import psycopg
+import pytest
+from sqlalchemy import event
+from sqlalchemy.engine import make_url
+
+from resolvers.database import Database
+from server.database import engine
+from server.http import application
+from server.migration import migrate, newest
+from server.postgres import embedded
+from server.settings import Settings
+
+ROOT = Path(__file__).parent.parent
+# A test's cluster need not outlive a power cut.
+CARELESS = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", "shared_buffers": "64MB"}
+_numbers = count(1)
+
+
+@pytest.fixture(scope="session")
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture(scope="session")
+def cluster() -> Iterator[str]:
+    """The address of a PostgreSQL: that of DATABASE_URL, or one of this test run."""
+    if given := os.environ.get("DATABASE_URL"):
+        yield given
+        return
+    with TemporaryDirectory(prefix="holdfast-", ignore_cleanup_errors=True) as folder:
+        Path(folder).chmod(0o711)
+        with embedded(Path(folder) / "postgres", settings=CARELESS) as url:
+            yield url
+
+
+def _named(url: str, name: str) -> str:
+    return make_url(url).set(database=name).render_as_string(hide_password=False)
+
+
+@contextmanager
+def fresh_database(cluster: str, template: str | None = None) -> Iterator[str]:
+    """A database of its own, empty or a copy of another, which is dropped afterwards."""
+    name = f"holdfast_test_{os.getpid()}_{next(_numbers)}"
+    with psycopg.connect(cluster, autocommit=True) as admin:
+        copy = f" TEMPLATE {make_url(template).database} STRATEGY file_copy" if template else ""
+        admin.execute(f"CREATE DATABASE {name}{copy}")
+    try:
+        yield _named(cluster, name)
+    finally:
+        with psycopg.connect(cluster, autocommit=True) as admin:
+            admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture(scope="session")
+def migrated(cluster: str) -> Iterator[str]:
+    """A migrated database that nobody writes to: the others are copies of it."""
+    with fresh_database(cluster) as url:
+        migrate(url)
+        yield url
+
+
+@pytest.fixture
+def database(cluster: str, migrated: str) -> Iterator[str]:
+    """The address of a migrated, otherwise empty database of this test."""
+    with fresh_database(cluster, migrated) as url:
+        yield url
+
+
+@dataclass
+class Api:
+    """A client of the public API, over HTTP without a socket."""
+
+    http: httpx2.AsyncClient
+    database: Database
+    statements: list[str] = field(default_factory=list)
+
+    async def post(self, query: str, headers: dict[str, str] | None = None, **variables: Any) -> dict[str, Any]:
+        """The whole answer to a document."""
+        response = await self.http.post("/graphql", json={"query": query, "variables": variables}, headers=headers)
+        answer: dict[str, Any] = response.json()
+        return answer
+
+    async def __call__(self, query: str, **variables: Any) -> Any:
+        """The data of an answer that has no errors."""
+        answer = await self.post(query, **variables)
+        assert "errors" not in answer, answer["errors"]
+        return answer["data"]
+
+    async def provider(self, first_name: str = "Ada", last_name: str = "Lovelace") -> str:
+        query = "mutation ($input: ProviderCreateInput!) { providerCreate(input: $input) { provider { id } } }"
+        done = await self(query, input={"firstName": first_name, "lastName": last_name})
+        identity: str = done["providerCreate"]["provider"]["id"]
+        return identity
+
+    async def client(self, first_name: str = "Charles", last_name: str = "Babbage") -> str:
+        query = "mutation ($input: ClientCreateInput!) { clientCreate(input: $input) { client { id } } }"
+        done = await self(query, input={"firstName": first_name, "lastName": last_name})
+        identity: str = done["clientCreate"]["client"]["id"]
+        return identity
+
+    async def publish(self, provider: str, start: str, end: str, **more: Any) -> list[str]:
+        """Publish one window; the ids of its appointments, by start."""
+        done = await self(PUBLISH, input={"providerId": provider, "startTime": start, "endTime": end, **more})
+        assert done["appointmentBulkCreate"]["userErrors"] == []
+        return [node["id"] for node in done["appointmentBulkCreate"]["appointments"]["nodes"]]
+
+    async def reserve(self, client: str, appointment: str, **more: Any) -> Any:
+        """The payload of reservationCreate."""
+        done = await self(RESERVE, input={"clientId": client, "appointmentId": appointment, **more})
+        return done["reservationCreate"]
+
+    async def confirm(self, reservation: str) -> Any:
+        """The payload of reservationConfirm."""
+        return (await self(CONFIRM, input={"reservationId": reservation}))["reservationConfirm"]
+
+    async def cancel(self, reservation: str, reason: str | None = None) -> Any:
+        """The payload of reservationCancel."""
+        return (await self(CANCEL, input={"reservationId": reservation, "reason": reason}))["reservationCancel"]
+
+
+ERRORS = """userErrors {
+  __typename code message field retryable
+  ... on SlotUnavailableError { alternatives { id startsAt } }
+  ... on LeadTimeError { earliestStart leadTimeMinutes }
+  ... on HoldExpiredError { expiredAt }
+  ... on IllegalStateError { state }
+  ... on DuplicateRowsError { rows }
+  ... on OverlappingRowsError { rows appointmentIds }
+  ... on TooManyRowsError { found limit }
+  ... on UnknownTimeZoneError { suggestions }
+}"""
+PUBLISH = (
+    "mutation ($input: AppointmentBulkCreateInput!) { appointmentBulkCreate(input: $input) {"
+    " created kept removed appointments(first: 100) { totalCount nodes { id startsAt endsAt capacity } }"
+    " results { index created kept removed error { code message } bookedAppointments { id startsAt } } "
+    + ERRORS
+    + " } }"
+)
+_RESERVATION = "reservation { id status expired confirmed seat expiresAt createdAt confirmedAt version } "
+RESERVE = (
+    "mutation ($input: ReservationCreateInput!) { reservationCreate(input: $input) { " + _RESERVATION + ERRORS + " } }"
+)
+CONFIRM = (
+    "mutation ($input: ReservationConfirmInput!) { reservationConfirm(input: $input) { "
+    + _RESERVATION
+    + ERRORS
+    + " } }"
+)
+CANCEL = (
+    "mutation ($input: ReservationCancelInput!) { reservationCancel(input: $input) { " + _RESERVATION + ERRORS + " } }"
+)
+
+
+@pytest.fixture
+async def api(database: str) -> AsyncIterator[Api]:
+    """The API over a fresh database."""
+    async with serving(database) as client:
+        yield client
+
+
+class serving:  # noqa: N801 -- reads as a verb: `async with serving(database) as api`
+    """The application over a database, in this process."""
+
+    def __init__(self, database: str, pool_size: int = 8) -> None:
+        self.database = Database(engine(database, pool_size))
+
+    async def __aenter__(self) -> Api:
+        app = application(Settings.read({}))
+        app.state.database = self.database
+        app.state.newest = newest()
+        self.http = httpx2.AsyncClient(transport=httpx2.ASGITransport(app), base_url="http://test")
+        api = Api(self.http, self.database)
+
+        def note(*given: Any) -> None:
+            api.statements.append(given[2])
+
+        event.listen(self.database.engine.sync_engine, "before_cursor_execute", note)
+        return api
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.http.aclose()
+        await self.database.engine.dispose()
+
+
+@pytest.fixture
+def statements(api: Api) -> Callable[[], list[str]]:
+    """The SQL statements that were run since this was last asked."""
+
+    def since() -> list[str]:
+        seen = list(api.statements)
+        api.statements.clear()
+        return seen
+
+    return since
+
+
+@pytest.fixture
+def sql(database: str) -> Iterator[Callable[..., list[tuple[Any, ...]]]]:
+    """Run a statement as psql would, and get its rows."""
+    with psycopg.connect(database, autocommit=True) as connection:
+
+        def run(statement: str, *values: Any) -> list[tuple[Any, ...]]:
+            done = connection.execute(statement, values or None)
+            return done.fetchall() if done.description else []
+
+        yield run
+
+
+@dataclass
+class Running:
+    """A server process."""
+
+    process: subprocess.Popen[bytes]
+    log: Path
+    url: str = ""
+
+    @property
+    def port(self) -> int:
+        return int(self.url.rpartition(":")[2])
+
+    def wait(self, seconds: float = 30) -> None:
+        """Wait until it is ready."""
+        for _ in range(int(seconds * 20)):
+            found = re.search(r"serves (http://[^/]+)/graphql", self.log.read_text())
+            if found and not self.url:
+                self.url = found[1].replace("127.0.0.1", "localhost")
+            try:
+                if self.url and httpx2.get(f"{self.url}/readyz").status_code == 200:
+                    return
+            except httpx2.HTTPError:
+                pass
+            assert self.process.poll() is None, self.log.read_text()
+            time.sleep(0.05)
+        raise AssertionError(self.log.read_text())
+
+
+@contextmanager
+def running(log: Path, **environment: str) -> Iterator[Running]:
+    """`python -m server serve` on a free port, stopped as an operator would."""
+    command = [sys.executable, "-m", "server", "serve"]
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            command, cwd=ROOT, env={**os.environ, "PORT": "0", **environment}, stdout=output, stderr=output
+        )
+    try:
+        server = Running(process, log)
+        server.wait()
+        yield server
+    finally:
+        process.terminate()
+        process.wait(30)
+
+
+@pytest.fixture
+def server(database: str, tmp_path: Path) -> Iterator[Running]:
+    """A real server process over a fresh database."""
+    with running(tmp_path / "server.log", DATABASE_URL=database) as process:
+        yield process
