@@ -5,7 +5,7 @@ from datetime import date, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Interval, Select, and_, exists, func, literal_column, or_, select, union_all
+from sqlalchemy import ColumnElement, Interval, Select, and_, func, literal_column, or_, select, true, union_all
 from sqlalchemy.orm import aliased
 
 from models import zone
@@ -63,26 +63,33 @@ def span(starts_from: datetime | None, starts_until: datetime | None) -> tuple[d
 
 
 def is_free() -> ColumnElement[bool]:
-    """Whether nobody claims the provider's time (with the service's buffers), or a seat of the group is left."""
+    """Whether nobody claims the provider's time (with the service's buffers), or a seat of the group is left.
+
+    Claims of one provider never overlap, save the seats of one group: so the last one to begin before an appointment
+    ends is the only one that can reach into it, and one probe of an index finds it.
+    """
     claim, seat = aliased(Reservation), aliased(Reservation)
     none = literal_column("interval '0'", Interval)
-    busy = func.tstzrange(
-        Appointment.starts_at - func.coalesce(Service.buffer_before, none),
-        Appointment.ends_at + func.coalesce(Service.buffer_after, none),
+    last_claim = (
+        select(claim.busy_until)
+        .where(
+            claim.business_id == Appointment.business_id,
+            claim.provider_id == Appointment.provider_id,
+            claim.busy_from < Appointment.ends_at + func.coalesce(Service.buffer_after, none),
+            claim.session_id != Appointment.id,
+            is_claim(claim),
+        )
+        .order_by(claim.busy_from.desc())
+        .limit(1)
+        .scalar_subquery()
     )
-    taken = exists().where(
-        claim.business_id == Appointment.business_id,
-        claim.provider_id == Appointment.provider_id,
-        func.tstzrange(claim.busy_from, claim.busy_until).op("&&")(busy),
-        claim.session_id != Appointment.id,
-        is_claim(claim),
-    )
+    is_taken = last_claim > Appointment.starts_at - func.coalesce(Service.buffer_before, none)
     seats = (
         select(func.count())
         .where(seat.business_id == Appointment.business_id, seat.live_appointment_id == Appointment.id, is_claim(seat))
         .scalar_subquery()
     )
-    return and_(~taken, or_(Appointment.capacity == literal_column("1"), seats < Appointment.capacity))
+    return and_(is_taken.is_not(true()), or_(Appointment.capacity == literal_column("1"), seats < Appointment.capacity))
 
 
 def soonest(business: UUID) -> ColumnElement[datetime]:

@@ -129,6 +129,7 @@ class Reservation(Record):
         Index("reservations_by_start", "business_id", "starts_at", "id"),
         Index("reservations_of_client", "business_id", "client_id", "starts_at", "id"),
         Index("reservations_of_provider", "business_id", "provider_id", "starts_at", "id"),
+        Index("claims_of_provider", "business_id", "provider_id", "busy_from", postgresql_where=text("live")),
         Index("reservations_of_appointment", "business_id", "appointment_id"),
         Index(
             "reservations_on_appointment",

@@ -21,12 +21,16 @@ class Viewer:
 
 @dataclass
 class Context:
-    """Made by the server for each request, handed to every resolver."""
+    """Made by the server for each request, handed to every resolver.
+
+    `mutation` names the root field that is being executed, where a document has several: they share one header.
+    """
 
     database: Database
     viewer: Viewer
     request_id: str
     idempotency_key: str | None = None
+    mutation: str | None = None
     extensions: dict[str, Any] = field(default_factory=dict)
     loaders: Loaders = field(init=False)
 
@@ -36,6 +40,12 @@ class Context:
     @property
     def business(self) -> UUID:
         return self.viewer.business_id
+
+    def key(self, given: str | None) -> str | None:
+        """The idempotency key of a mutation: that of its input, or its share of the request's header."""
+        if given is not None or self.idempotency_key is None or self.mutation is None:
+            return self.idempotency_key if given is None else given
+        return f"{self.idempotency_key}/{self.mutation}"
 
     def authored(self) -> ColumnElement[bool]:
         """The condition that names the viewer and the request to the events a statement writes."""

@@ -20,7 +20,7 @@ NO: tuple[type[Exception], ...] = (KeyTakenError, *set(REFUSAL_OF_CONSTRAINT.val
 
 def key_of(context: Context, mutation: str, request: Any, given: str | None) -> Key | None:
     """Read the key of a request from its input or from the header, which mean the same."""
-    key = text.key(given if given is not None else context.idempotency_key, "idempotencyKey")
+    key = text.key(context.key(given), "idempotencyKey")
     if key is None:
         return None
     asked = orjson.dumps([mutation, asdict(request)], default=str, option=orjson.OPT_SORT_KEYS)

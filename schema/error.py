@@ -143,6 +143,9 @@ class Refusing(FieldExtension):
         self.field = field
 
     async def resolve_async(self, next_: Any, source: Any, info: strawberry.Info[Any, Any], **kwargs: Any) -> Any:
+        roots = info._raw_info.operation.selection_set.selections  # noqa: SLF001
+        alone = len(roots) == 1 and isinstance(roots[0], FieldNode)
+        info.context.mutation = None if alone else str(info.path.key)  # mutations run one after the other
         try:
             return await next_(source, info, **kwargs)
         except (Refusal, Refusals) as refused:

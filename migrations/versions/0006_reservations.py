@@ -68,6 +68,7 @@ CREATE UNIQUE INDEX seat_is_free ON reservations (business_id, session_id, seat)
 CREATE INDEX reservations_by_start ON reservations (business_id, starts_at, id);
 CREATE INDEX reservations_of_client ON reservations (business_id, client_id, starts_at, id);
 CREATE INDEX reservations_of_provider ON reservations (business_id, provider_id, starts_at, id);
+CREATE INDEX claims_of_provider ON reservations (business_id, provider_id, busy_from) WHERE live;
 CREATE INDEX reservations_of_appointment ON reservations (business_id, appointment_id);
 CREATE INDEX reservations_on_appointment ON reservations (business_id, live_appointment_id)
     WHERE live_appointment_id IS NOT NULL;
