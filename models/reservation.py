@@ -165,7 +165,7 @@ class Reservation(Record):
     cancelled_at: Mapped[datetime | None]
     version: Mapped[int] = versioned()
 
-    live: Mapped[bool] = mapped_column(
+    live: Mapped[bool | None] = mapped_column(
         Boolean, Computed("status IN ('HELD', 'CONFIRMED')", persisted=True), deferred=True
     )
     session_id: Mapped[UUID | None] = mapped_column(

@@ -53,7 +53,8 @@ class _Reader:
         try:
             return parse(value)
         except ValueError as bad:
-            self.complaints.append(f"{name} is {value!r}, but it must be {bad}.")
+            shown = f"is {value[:40]!r}" if name != "DATABASE_URL" else "cannot be read"  # it may carry a password
+            self.complaints.append(f"{name} {shown}, but it must be {bad}.")
             return parse(default)
 
 
@@ -65,7 +66,7 @@ def _text(value: str) -> str:
 
 def _between(least: int, most: int) -> Callable[[str], int]:
     def parse(value: str) -> int:
-        if not (value.isascii() and value.isdigit() and least <= int(value) <= most):
+        if not (value.isascii() and value.isdigit() and len(value) < 10 and least <= int(value) <= most):
             raise ValueError(f"a whole number from {least} to {most}")
         return int(value)
 
