@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+from functools import cache, lru_cache
 from typing import Any
 from uuid import UUID
 
@@ -62,6 +63,7 @@ def span(starts_from: datetime | None, starts_until: datetime | None) -> tuple[d
     return starts_from, starts_until
 
 
+@cache
 def is_free() -> ColumnElement[bool]:
     """Whether nobody claims the provider's time (with the service's buffers), or a seat of the group is left.
 
@@ -102,6 +104,7 @@ def soonest(business: UUID) -> ColumnElement[datetime]:
     )
 
 
+@lru_cache(maxsize=1024)
 def available(business: UUID) -> Select[Any]:
     """Select the appointments of a business that can be reserved now."""
     return (

@@ -165,8 +165,8 @@ class Reservation(Record):
     cancelled_at: Mapped[datetime | None]
     version: Mapped[int] = versioned()
 
-    live: Mapped[bool | None] = mapped_column(
-        Boolean, Computed("status IN ('HELD', 'CONFIRMED')", persisted=True), deferred=True
+    live: Mapped[bool] = mapped_column(
+        Boolean, Computed("status IN ('HELD', 'CONFIRMED')", persisted=True), nullable=True, deferred=True
     )
     session_id: Mapped[UUID | None] = mapped_column(
         Computed("CASE WHEN capacity > 1 THEN appointment_id ELSE id END", persisted=True), deferred=True

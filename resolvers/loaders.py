@@ -1,7 +1,7 @@
 """Data loaders: one for each relation and page, made from the relation's declaration; one statement for all parents."""
 
 from collections import defaultdict
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -23,7 +23,7 @@ class Loaders:
         self.business = business
         self.made: dict[Any, DataLoader[UUID, Any]] = {}
 
-    async def one(self, relation: One, key: UUID | None) -> Row[Any] | None:
+    def one(self, relation: One, key: UUID) -> Awaitable[Row[Any] | None]:
         """Load the row that a link leads to. Links to the same table share a loader."""
 
         async def batch(ids: list[UUID]) -> Sequence[Any]:
@@ -31,7 +31,7 @@ class Loaders:
             found = {row.id: row for row in rows}
             return [found.get(key) for key in ids]
 
-        return None if key is None else await self._loader(relation.target, batch).load(key)
+        return self._loader(relation.target, batch).load(key)
 
     async def many(self, relation: Many, page: Page, parent: UUID) -> Slice:
         """Load a page of the list that a link leads to."""

@@ -13,7 +13,10 @@ from graphql import (
     GraphQLSchema,
     ValueNode,
     ValuesOfCorrectTypeRule,
+    VariableDefinitionNode,
     VisitorAction,
+    get_nullable_type,
+    is_input_object_type,
 )
 from graphql.utilities.validate_input_value import validate_input_literal, validate_input_value
 
@@ -34,8 +37,7 @@ Path = Sequence[str | int]
 def of_variable(schema: GraphQLSchema, name: str, type_: GraphQLInputType, value: Any) -> list[GraphQLError]:
     """Say what is wrong with the value of a variable; nothing, if nothing is."""
     said: list[GraphQLError] = []
-    # The one variable of most documents is the input itself: its name would only be noise in the path.
-    root: Path = [] if name == "input" else [name]
+    root = _root(name, type_)
     validate_input_value(value, type_, lambda error, path: said.append(_complaint(schema, error, [*root, *path])))
     return said
 
@@ -43,21 +45,27 @@ def of_variable(schema: GraphQLSchema, name: str, type_: GraphQLInputType, value
 class LiteralsOfCorrectType(ValuesOfCorrectTypeRule):
     """The rule of the GraphQL specification (5.6.1), in the words of this API."""
 
-    argument = ""
+    given = ""
+
+    def enter_variable_definition(self, node: VariableDefinitionNode, *_: Any) -> None:
+        self.given = node.variable.name.value
 
     def enter_argument(self, node: ArgumentNode, *_: Any) -> None:
-        self.argument = node.name.value
+        self.given = node.name.value
 
     def is_valid_value_node(self, node: ValueNode, input_type: GraphQLInputType | None) -> VisitorAction:
-        root: Path = [] if self.argument == "input" else [self.argument]
-
         def report(error: GraphQLError, path: Path) -> None:
-            said = _complaint(self.context.schema, error, [*root, *path])
+            said = _complaint(self.context.schema, error, [*_root(self.given, input_type), *path])
             self.report_error(GraphQLError(said.message, error.nodes, extensions=said.extensions))
 
         if input_type:
             validate_input_literal(node, input_type, report)
         return SKIP
+
+
+def _root(name: str, type_: GraphQLInputType | None) -> Path:
+    """Begin a path: whatever an input or a filter is called, its fields are named from inside, as rules name them."""
+    return [] if is_input_object_type(get_nullable_type(type_)) else [name]
 
 
 def _complaint(schema: GraphQLSchema, error: GraphQLError, path: Path) -> GraphQLError:

@@ -98,8 +98,9 @@ def many(relation: Many, description: str) -> Any:
 def one(relation: One, description: str, *, optional: bool = False) -> Any:
     """Declare a link to one row."""
 
-    async def resolve(root: strawberry.Parent[Any], info: Info) -> Any:
-        return await info.context.loaders.one(relation, getattr(root, relation.key))
+    def resolve(root: strawberry.Parent[Any], info: Info) -> Any:
+        key = getattr(root, relation.key)
+        return None if key is None else info.context.loaders.one(relation, key)
 
     named = maybe if optional else lazy
     return strawberry.field(resolver=resolve, graphql_type=named(relation.target.__name__), description=description)
