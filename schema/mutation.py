@@ -1,6 +1,5 @@
 """What can be changed."""
 
-from functools import partial
 from typing import Any
 
 import strawberry
@@ -18,8 +17,12 @@ from schema.error import Refusing, UserError
 from schema.publication import AppointmentBulkCreateInput, AppointmentBulkCreatePayload, publication
 from schema.scalars import TimeZone
 
-mutation = partial(strawberry.mutation, extensions=[Refusing()])
 KEY = "Sent again under the same key, a request is answered again, not done again. Kept for 24 hours."
+
+
+def mutation(description: str) -> Any:
+    """Declare a mutation. Each has a Refusing of its own, which keeps the field whose payload it makes."""
+    return strawberry.mutation(description=description, extensions=[Refusing()])
 
 
 def thing(name: str) -> Any:

@@ -9,7 +9,7 @@ from starlette.responses import FileResponse, Response
 
 from models.business import DEFAULT_BUSINESS
 from resolvers.context import Context, Viewer
-from schema.execution import answer, prepare
+from schema.execution import Prepared, answer, prepare
 from server.request import BadRequestError, read
 
 JSON = "application/json"
@@ -23,7 +23,7 @@ PAGE_POLICY = (
 
 async def graphql(request: Request) -> Response:
     """Answer a question; or, to a browser that asks none, show GraphiQL."""
-    if request.method == "GET" and "query" not in request.query_params and _wants_html(request):
+    if request.method != "POST" and "query" not in request.query_params and _wants_html(request):
         return FileResponse(PAGE, headers={"content-security-policy": PAGE_POLICY, "x-content-type-options": "nosniff"})
     media_type = negotiate(request.headers.get("accept", ""))
     try:
@@ -37,15 +37,21 @@ async def graphql(request: Request) -> Response:
 async def _answered(request: Request, media_type: str) -> Response:
     question = await read(request)
     prepared = prepare(question)
-    if request.method == "GET" and prepared.operation and not prepared.is_query:
+    if request.method != "POST" and prepared.operation and not prepared.is_query:
         raise BadRequestError(405, "METHOD_NOT_ALLOWED", "Send a mutation by POST.", {"allow": "POST"})
     body = await answer(prepared, question, _context(request))
     request.state.log = {
-        "operation": question.operation_name,
+        "operation": _name(prepared),
         "errors": [e["extensions"]["code"] for e in body.get("errors", ())],
     }
     refused = "data" not in body
     return _response(body, 400 if refused and media_type == GRAPHQL_RESPONSE else 200, media_type)
+
+
+def _name(prepared: Prepared) -> str | None:
+    """The name that the document gives its operation: what a client sends beside it may say anything, of anybody."""
+    named = prepared.operation and prepared.operation.name
+    return named.value[:100] if named else None
 
 
 def _context(request: Request) -> Context:

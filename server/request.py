@@ -23,16 +23,16 @@ class BadRequestError(Exception):
 
 async def read(request: Request) -> Question:
     """Read the question that a GET or a POST asks."""
-    if request.method == "GET":
+    if request.method != "POST":
         asked: Any = dict(request.query_params)
         for name in ("variables", "extensions"):
             if asked.get(name):
-                asked[name] = _json(asked[name].encode())
+                asked[name] = _json(asked[name].encode(), name)
         return _question(asked)
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind != "application/json":
         raise BadRequestError(415, "UNSUPPORTED_MEDIA_TYPE", "Send the request as application/json.")
-    if request.headers.get("content-encoding", "identity") != "identity":
+    if request.headers.get("content-encoding", "identity").lower() != "identity":
         raise BadRequestError(415, "UNSUPPORTED_MEDIA_TYPE", "Send the request without compression.")
     return _question(_json(await _body(request)))
 
@@ -46,13 +46,13 @@ async def _body(request: Request) -> bytes:
     return bytes(body)
 
 
-def _json(body: bytes) -> Any:
+def _json(text: bytes, name: str = "The body") -> Any:
     """Read JSON (RFC 8259) with no NaN, no broken text, no nesting without end, and no name twice in one object."""
     try:
-        value = orjson.loads(body)
-        json.loads(body, object_pairs_hook=_unique)
+        value = orjson.loads(text)
+        json.loads(text, object_pairs_hook=_unique)
     except (ValueError, RecursionError) as bad:
-        problem = str(bad) if isinstance(bad, _TwiceError) else "The body is not valid JSON."
+        problem = f"{name} {bad if isinstance(bad, _TwiceError) else 'is not valid JSON.'}"
         raise BadRequestError(400, "BAD_JSON", problem) from None
     return value
 
@@ -64,7 +64,7 @@ class _TwiceError(ValueError):
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) < len(pairs):
-        raise _TwiceError("The body has an object in which a name stands twice.")
+        raise _TwiceError("has an object in which a name stands twice.")
     return found
 
 

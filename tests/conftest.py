@@ -8,10 +8,10 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from itertools import count
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
+from uuid import uuid4
 
 import httpx2
 import psycopg
@@ -29,7 +29,6 @@ from server.settings import Settings
 ROOT = Path(__file__).parent.parent
 # A test's cluster need not outlive a power cut.
 CARELESS = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", "shared_buffers": "64MB"}
-_numbers = count(1)
 
 
 @pytest.fixture(scope="session")
@@ -56,7 +55,7 @@ def _named(url: str, name: str) -> str:
 @contextmanager
 def fresh_database(cluster: str, template: str | None = None) -> Iterator[str]:
     """A database of its own, empty or a copy of another, which is dropped afterwards."""
-    name = f"holdfast_test_{os.getpid()}_{next(_numbers)}"
+    name = f"holdfast_test_{uuid4().hex}"
     with psycopg.connect(cluster, autocommit=True) as admin:
         copy = f" TEMPLATE {make_url(template).database} STRATEGY file_copy" if template else ""
         admin.execute(f"CREATE DATABASE {name}{copy}")
