@@ -11,6 +11,7 @@ from pathlib import Path
 from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
@@ -48,6 +49,15 @@ async def readyz(request: Request) -> Response:
     return JSONResponse({"status": "ready"})
 
 
+async def refused(request: Request, error: Exception) -> Response:
+    """Say no in the one shape that clients know, whatever it is about."""
+    known = error if isinstance(error, HTTPException) else HTTPException(500, "Internal error")
+    code = {404: "NOT_FOUND", 405: "METHOD_NOT_ALLOWED"}.get(known.status_code, "INTERNAL")
+    extensions = {"code": code, "requestId": request.state.request_id}
+    body = {"errors": [{"message": known.detail, "extensions": extensions}]}
+    return JSONResponse(body, known.status_code, known.headers)
+
+
 def application(settings: Settings) -> Starlette:
     """Make the application of one worker."""
 
@@ -70,6 +80,7 @@ def application(settings: Settings) -> Starlette:
             Route("/readyz", readyz),
         ],
         middleware=[Middleware(logs.RequestLog)],
+        exception_handlers={HTTPException: refused, Exception: refused},
         lifespan=lifespan,
     )
 
