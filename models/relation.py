@@ -5,11 +5,25 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Select, Uuid, bindparam, column, func, select, true
+from sqlalchemy import (
+    ColumnElement,
+    Select,
+    TableValuedAlias,
+    Uuid,
+    bindparam,
+    column,
+    func,
+    literal_column,
+    select,
+    true,
+)
 from sqlalchemy.dialects.postgresql import ARRAY
 
 from models.page import Order, Page, select_page
 from models.record import Record, columns
+
+# In words: SQLAlchemy would read the column's table once more inside an EXISTS, and match the children of all parents.
+PARENT: ColumnElement[UUID] = literal_column("parent.id", Uuid)
 
 
 @dataclass(frozen=True)
@@ -49,19 +63,23 @@ def select_ones(relation: One, business: UUID, ids: Sequence[UUID]) -> Select[An
 
 def select_manys(relation: Many, business: UUID, ids: Sequence[UUID], page: Page) -> Select[Any]:
     """Select the page of each list of a whole page of parents, in one statement; `parent_id` tells whose a row is."""
-    parent = func.unnest(_array(ids)).table_valued(column("id", Uuid), name="parent").render_derived()
+    parent = _parents(ids)
     child = select_page(
-        relation.select(business).where(relation.on(parent.c.id)), relation.target, relation.order, page, relation.name
+        relation.select(business).where(relation.on(PARENT)), relation.target, relation.order, page, relation.name
     ).lateral("child")
     return select(parent.c.id.label("parent_id"), *child.c).join_from(parent, child, true())
 
 
 def count_manys(relation: Many, business: UUID, ids: Sequence[UUID]) -> Select[Any]:
     """Count each list of a whole page of parents, in one statement."""
-    parent = func.unnest(_array(ids)).table_valued(column("id", Uuid), name="parent").render_derived()
-    child = relation.select(business).where(relation.on(parent.c.id)).with_only_columns(func.count().label("total"))
+    parent = _parents(ids)
+    child = relation.select(business).where(relation.on(PARENT)).with_only_columns(func.count().label("total"))
     counted = child.lateral("counted")
     return select(parent.c.id.label("parent_id"), counted.c.total).join_from(parent, counted, true())
+
+
+def _parents(ids: Sequence[UUID]) -> TableValuedAlias:
+    return func.unnest(_array(ids)).table_valued(column("id", Uuid)).render_derived(name="parent")
 
 
 def _array(ids: Sequence[UUID]) -> ColumnElement[Any]:

@@ -4,6 +4,7 @@ import argparse
 import asyncio
 import os
 import signal
+import socket
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,7 +17,7 @@ from schema import schema
 from server import logs
 from server.migration import migrate
 from server.postgres import PostgresError, embedded
-from server.seed import seed
+from server.seed import SeedError, seed
 from server.settings import Settings, SettingsError
 
 SECONDS_TO_FINISH = 10
@@ -35,7 +36,7 @@ def main() -> int:
         settings = Settings.read(os.environ)
         logs.configure(settings.log_level)
         commands[command](settings)
-    except (SettingsError, PostgresError) as problem:
+    except (SettingsError, PostgresError, SeedError) as problem:
         print(problem, file=sys.stderr)
         return 2
     return 0
@@ -43,14 +44,12 @@ def main() -> int:
 
 def serve(settings: Settings) -> None:
     """Database, migrations, workers: until SIGTERM or Ctrl-C, after which requests in flight are finished."""
-    with _database(settings) as url:
+    with _listening(settings) as listening, _database(settings) as url:
         migrate(url)
         os.environ["DATABASE_URL"] = url  # for the workers, which read the settings like every process
         config = uvicorn.Config(
             "server.http:worker",
             factory=True,
-            host=settings.host,
-            port=settings.port,
             workers=settings.workers,
             ws="none",
             log_config=None,
@@ -58,10 +57,19 @@ def serve(settings: Settings) -> None:
             server_header=False,
             timeout_graceful_shutdown=SECONDS_TO_FINISH,
         )
-        listening = config.bind_socket()
         print(f"Holdfast serves http://{settings.host}:{listening.getsockname()[1]}/graphql", flush=True)
         # Workers are children even if there is one: a killed one comes back without a supervisor of ours.
         Multiprocess(config, sockets=[listening]).run()
+
+
+def _listening(settings: Settings) -> socket.socket:
+    """Take the port before anything is started."""
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    try:
+        return socket.create_server((settings.host, settings.port), family=family, backlog=2048)
+    except OSError as problem:
+        sentence = f"Port {settings.port} of {settings.host} cannot be used ({os.strerror(problem.errno or 0)}); set PORT or HOST."
+        raise SettingsError(sentence) from None
 
 
 def bring_up_to_date(settings: Settings) -> None:

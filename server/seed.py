@@ -51,6 +51,10 @@ CHANGE = "mutation ($input: Reservation%sInput!) { reservation%s(input: $input) 
 FIRST_QUERY = "{ availableAppointments(first: 5) { nodes { startsAt provider { firstName lastName } } } }"
 
 
+class SeedError(Exception):
+    """One sentence for why the practice cannot be filled."""
+
+
 async def seed(url: str) -> None:
     """Fill the default business. What an earlier run made is found again and left as it is."""
     settings, database = Settings.read(os.environ), Database(engine(url, pool_size=1))
@@ -76,7 +80,7 @@ class Api:
         context = Context(self.database, Viewer(DEFAULT_BUSINESS, "seed"), uuid4().hex)
         told = await answer(prepare(question), question, context)
         if "errors" in told:
-            raise RuntimeError(f"The practice cannot be filled: {told['errors'][0]['message']}")
+            raise SeedError(f"The practice cannot be filled: {told['errors'][0]['message']}")
         self.replayed = "idempotentReplay" in told.get("extensions", {})
         return told["data"]
 
