@@ -77,15 +77,20 @@ CREATE INDEX reservations_on_appointment ON reservations (business_id, live_appo
 # From expires_at on a hold is free at once, with no job running: whoever wants its time flips it first.
 EXPIRE = """
 CREATE FUNCTION expire_lapsed_holds(business uuid, provider uuid, resource uuid, busy tstzrange) RETURNS void
-LANGUAGE sql AS $$
-    UPDATE reservations SET status = 'EXPIRED'
-     WHERE business_id = business AND id IN (
-           SELECT o.id FROM reservations o
-            WHERE o.business_id = business AND (o.provider_id = provider OR o.resource_id = resource) AND o.live
-              AND tstzrange(o.busy_from, o.busy_until) && busy
-              AND o.status = 'HELD' AND o.expires_at <= clock_timestamp()
-            ORDER BY o.id FOR UPDATE)
-$$;
+LANGUAGE plpgsql AS $$
+DECLARE
+    lapsed uuid;
+BEGIN
+    FOR lapsed IN
+        SELECT o.id FROM reservations o
+         WHERE o.business_id = business AND (o.provider_id = provider OR o.resource_id = resource) AND o.live
+           AND tstzrange(o.busy_from, o.busy_until) && busy
+           AND o.status = 'HELD' AND o.expires_at <= clock_timestamp()
+         ORDER BY o.id FOR UPDATE
+    LOOP
+        UPDATE reservations SET status = 'EXPIRED' WHERE business_id = business AND id = lapsed;
+    END LOOP;
+END $$;
 """
 
 PLACE = """
