@@ -1,0 +1,85 @@
+"""Makes postman.json from the examples beside it: python docs/examples/make_postman.py."""  # noqa: INP001 -- a script
+
+import json
+from pathlib import Path
+from typing import Any
+
+FOLDER = Path(__file__).parent
+FORMAT = "https://schema.getpostman.com/json/collection/v2.1.0/collection.json"
+# In this order they make a booking; whatever is not named stands between, and to cancel comes last.
+FIRST = (
+    "providerCreate",
+    "clientCreate",
+    "appointmentBulkCreate",
+    "availableAppointments",
+    "reservationCreate",
+    "reservationConfirm",
+)
+LAST = ("reservationCancel",)
+# What an answer tells the requests after it: the variable, and where its value stands.
+KEPT = {
+    "providerCreate": ("provider", "providerCreate?.provider?.id"),
+    "clientCreate": ("client", "clientCreate?.client?.id"),
+    "appointmentBulkCreate": ("appointment", "appointmentBulkCreate?.appointments?.nodes[0]?.id"),
+    "availableAppointments": ("appointment", "availableAppointments?.nodes[0]?.id"),
+    "reservationCreate": ("reservation", "reservationCreate?.reservation?.id"),
+}
+VARIABLES = ("provider", "client", "appointment", "reservation")
+ABOUT = (
+    "One request for each operation of the API. Send them from the top: each answer fills in the ids that the next "
+    "requests need. The variable baseUrl names the server."
+)
+
+
+def collection() -> dict[str, Any]:
+    """Make the collection."""
+    names = {path.stem for path in FOLDER.glob("*.graphql")}
+    ordered = [*FIRST, *sorted(names - {*FIRST, *LAST}), *LAST]
+    variables = [{"key": name, "value": "", "type": "string"} for name in VARIABLES]
+    return {
+        "info": {"name": "Holdfast", "description": ABOUT, "schema": FORMAT},
+        "variable": [{"key": "baseUrl", "value": "http://localhost:8000", "type": "string"}, *variables],
+        "item": [_item(name) for name in ordered],
+    }
+
+
+def _item(name: str) -> dict[str, Any]:
+    document = (FOLDER / f"{name}.graphql").read_text(encoding="utf-8")
+    comment, _, query = document.partition("\n")
+    item: dict[str, Any] = {
+        "name": name,
+        "request": {
+            "method": "POST",
+            "header": [{"key": "Content-Type", "value": "application/json"}],
+            "body": {"mode": "graphql", "graphql": {"query": query, "variables": _variables(name)}},
+            "url": {"raw": "{{baseUrl}}/graphql", "host": ["{{baseUrl}}"], "path": ["graphql"]},
+            "description": comment.removeprefix("# "),
+        },
+        "response": [],
+    }
+    if name in KEPT:
+        variable, place = KEPT[name]
+        script = [
+            f"const found = pm.response.json().data?.{place};",
+            f'if (found) pm.collectionVariables.set("{variable}", found);',
+        ]
+        item["event"] = [{"listen": "test", "script": {"type": "text/javascript", "exec": script}}]
+    return item
+
+
+def _variables(name: str) -> str:
+    """The variables of an example, with Postman's placeholders instead of ours."""
+    path = FOLDER / f"{name}.json"
+    text = path.read_text(encoding="utf-8") if path.exists() else ""
+    for variable in VARIABLES:
+        text = text.replace(f'"${variable.upper()}"', f'"{{{{{variable}}}}}"')
+    return text.replace('"$KEY"', '"{{$guid}}"')
+
+
+def text() -> str:
+    """Write the collection as the file has it."""
+    return json.dumps(collection(), indent=2, ensure_ascii=False) + "\n"
+
+
+if __name__ == "__main__":
+    (FOLDER / "postman.json").write_text(text(), encoding="utf-8")

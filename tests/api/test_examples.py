@@ -1,0 +1,169 @@
+"""What we tell newcomers to send works: every file of docs/examples, the Postman collection, the README's first booking."""
+
+import json
+import re
+from typing import Any
+
+import pytest
+from graphql import FieldNode, GraphQLEnumType, OperationDefinitionNode, parse
+
+from docs.examples.make_postman import FORMAT, KEPT, VARIABLES, collection, text
+from schema.execution import CONTRACT
+from tests.conftest import ROOT, Api
+
+FOLDER = ROOT / "docs" / "examples"
+EXAMPLES = sorted(path.stem for path in FOLDER.glob("*.graphql"))
+DOCUMENTS = re.findall(r"```graphql\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+
+
+def read(name: str) -> tuple[str, str]:
+    """The document of an example, and its variables."""
+    variables = FOLDER / f"{name}.json"
+    return (FOLDER / f"{name}.graphql").read_text(), variables.read_text() if variables.exists() else "{}"
+
+
+def root_fields(document: str) -> list[str]:
+    operations = [node for node in parse(document).definitions if isinstance(node, OperationDefinitionNode)]
+    fields = [field for operation in operations for field in operation.selection_set.selections]
+    return [field.name.value for field in fields if isinstance(field, FieldNode)]
+
+
+def api_fields() -> set[str]:
+    assert CONTRACT.query_type is not None
+    assert CONTRACT.mutation_type is not None
+    return {*CONTRACT.query_type.fields, *CONTRACT.mutation_type.fields}
+
+
+async def world(api: Api) -> dict[str, str]:
+    """A provider with an hour of appointments, the first of them held by a client; what each placeholder stands for."""
+    provider, client = await api.provider(), await api.client()
+    first, second, *_ = await api.publish(provider, "2027-05-03T07:00:00Z", "2027-05-03T08:00:00Z")
+    held = (await api.reserve(client, first))["reservation"]["id"]
+    return {"$PROVIDER": provider, "$CLIENT": client, "$APPOINTMENT": second, "$RESERVATION": held, "$KEY": "a key"}
+
+
+def user_errors(data: Any) -> list[Any]:
+    return [error for payload in data.values() if isinstance(payload, dict) for error in payload.get("userErrors", [])]
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+async def test_an_example_is_answered_without_errors(api: Api, name: str) -> None:
+    document, variables = read(name)
+    for placeholder, value in (await world(api)).items():
+        variables = variables.replace(f'"{placeholder}"', json.dumps(value))
+
+    data = await api(document, **json.loads(variables))
+
+    assert "$" not in variables
+    assert user_errors(data) == []
+    assert data[name] is not None
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_an_example_says_what_it_shows(name: str) -> None:
+    document, _ = read(name)
+
+    assert re.match(r"# [A-Z].{10,110}\.\n(query|mutation) ", document)
+    assert root_fields(document) == [name]
+
+
+def test_every_field_of_query_and_mutation_has_an_example() -> None:
+    assert set(EXAMPLES) == api_fields()
+    assert {path.stem for path in FOLDER.glob("*.json")} - {"postman"} <= api_fields()
+
+
+def test_the_postman_collection_is_what_the_examples_make() -> None:
+    assert (FOLDER / "postman.json").read_text() == text(), "run: python docs/examples/make_postman.py"
+
+
+def test_the_postman_collection_has_the_form_of_postman() -> None:
+    made = collection()
+
+    assert set(made) == {"info", "variable", "item"}
+    assert made["info"]["schema"] == FORMAT
+    assert made["variable"][0]["key"] == "baseUrl"
+    assert {item["name"] for item in made["item"]} == api_fields()
+    for item in made["item"]:
+        assert item["request"]["body"]["mode"] == "graphql"
+        assert set(item["request"]["body"]["graphql"]) == {"query", "variables"}
+        assert item["request"]["url"]["raw"] == "{{baseUrl}}/graphql"
+
+
+async def test_the_postman_collection_can_be_sent_from_top_to_bottom(api: Api) -> None:
+    values = {"$guid": "a key"}
+
+    for item in collection()["item"]:
+        body = item["request"]["body"]["graphql"]
+        variables = re.sub(r"\{\{(\$?\w+)\}\}", lambda found: values[found[1]], body["variables"] or "{}")
+        data = await api(body["query"], **json.loads(variables))
+        assert user_errors(data) == []
+        if item["name"] in KEPT:
+            variable, place = KEPT[item["name"]]
+            found: Any = data
+            for step in re.findall(r"\w+", place):
+                found = found[int(step) if step.isdecimal() else step]
+            values[variable] = found
+
+    assert set(values) == {"$guid", *VARIABLES}
+
+
+async def test_the_first_booking_of_the_readme_works(api: Api) -> None:
+    people, publish, search, hold, confirm = DOCUMENTS
+    paste: dict[str, str] = {}
+
+    def filled(document: str) -> str:
+        for note, value in paste.items():
+            assert note in "".join(DOCUMENTS)
+            document = document.replace(f'"{note}"', json.dumps(value))
+        assert "PASTE" not in document
+        return document
+
+    made = await api(filled(people))
+    paste["PASTE THE PROVIDER'S ID"] = made["providerCreate"]["provider"]["id"]
+    paste["PASTE THE CLIENT'S ID"] = made["clientCreate"]["client"]["id"]
+    published = (await api(filled(publish)))["appointmentBulkCreate"]
+    free = (await api(filled(search)))["availableAppointments"]
+    paste["PASTE AN APPOINTMENT'S ID"] = free["nodes"][0]["id"]
+    held = (await api(filled(hold)))["reservationCreate"]
+    paste["PASTE THE RESERVATION'S ID"] = held["reservation"]["id"]
+    confirmed = (await api(filled(confirm)))["reservationConfirm"]
+
+    assert (published["created"], published["userErrors"]) == (12, [])
+    assert free["totalCount"] == 12
+    assert (held["reservation"]["status"], held["userErrors"]) == ("HELD", [])
+    assert (confirmed["reservation"]["status"], confirmed["userErrors"]) == ("CONFIRMED", [])
+    assert [root_fields(document) for document in DOCUMENTS] == [
+        ["providerCreate", "clientCreate"],
+        ["appointmentBulkCreate"],
+        ["availableAppointments"],
+        ["reservationCreate"],
+        ["reservationConfirm"],
+    ]
+
+
+def test_the_readme_names_every_setting_with_its_default() -> None:
+    settings = (ROOT / "server" / "settings.py").read_text()
+    defaults = dict(re.findall(r'reader\.read\("(\w+)", "([^"]*)"', settings))
+    rows = re.findall(r"^\| `([A-Z_]+)` \| (?:`([^`]*)`|unset) \| \S", (ROOT / "README.md").read_text(), re.MULTILINE)
+
+    assert dict(rows) == defaults
+
+
+def test_the_readme_explains_every_code_of_a_refusal() -> None:
+    code = CONTRACT.type_map["UserErrorCode"]
+    table = re.findall(r"^\| (`[A-Z_`, ]+`) \|", (ROOT / "README.md").read_text(), re.MULTILINE)
+
+    assert isinstance(code, GraphQLEnumType)
+    assert set(code.values) <= set(re.findall(r"[A-Z_]{3,}", " ".join(table)))
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/architecture.md", "docs/operations.md"])
+def test_a_page_leads_to_files_that_exist(page: str) -> None:
+    text = (ROOT / page).read_text()
+    linked = re.findall(r"\]\(([^)#:]+)\)", text)
+    named = re.findall(r"`((?:server|schema|resolvers|models|migrations|tests|docs)/[\w./]+\.\w+)`", text)
+
+    missing = [path for path in linked if not (ROOT / page).parent.joinpath(path).exists()]
+    missing += [path for path in named if not (ROOT / path).exists()]
+
+    assert missing == []
