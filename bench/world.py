@@ -1,0 +1,69 @@
+"""The world that is measured: providers with 12,500 appointments each, every tenth of them booked."""
+
+from dataclasses import dataclass
+
+import psycopg
+
+from models.business import DEFAULT_BUSINESS
+from models.node_id import encode
+
+EACH = 12_500
+CLIENTS = 1_000
+# Ids are made from numbers, so that a load generator can name any row without asking for it.
+ID = "('{kind}0000000-0000-7000-8000-' || lpad(to_hex({n}), 12, '0'))::uuid"
+
+PEOPLE = f"""
+INSERT INTO providers (business_id, id, first_name, last_name)
+SELECT '{DEFAULT_BUSINESS}', {ID.format(kind=1, n="n")}, 'Provider', n::text FROM generate_series({{first}}, {{last}}) n;
+"""
+CLIENTS_ONCE = f"""
+INSERT INTO clients (business_id, id, first_name, last_name)
+SELECT '{DEFAULT_BUSINESS}', {ID.format(kind=2, n="n")}, 'Client', n::text FROM generate_series(0, {CLIENTS - 1}) n;
+"""
+APPOINTMENTS = f"""
+INSERT INTO appointments (business_id, id, provider_id, starts_at, ends_at)
+SELECT '{DEFAULT_BUSINESS}', {ID.format(kind=3, n=f"p * {EACH} + n")}, {ID.format(kind=1, n="p")},
+       day + n * interval '15 minutes', day + (n + 1) * interval '15 minutes'
+  FROM generate_series({{first}}, {{last}}) p, generate_series(0, {EACH - 1}) n,
+       (SELECT date_trunc('day', now()) + interval '3 days' AS day) d;
+"""
+RESERVATIONS = f"""
+INSERT INTO reservations (business_id, client_id, appointment_id, status, provider_id, capacity, seat, starts_at, ends_at,
+                          busy_from, busy_until, lead_time, created_at, scheduled_at, expires_at, confirmed_at)
+SELECT business_id, {ID.format(kind=2, n=f"(p * 31 + n) % {CLIENTS}")}, id, 'CONFIRMED', provider_id, 1, 1, starts_at, ends_at,
+       starts_at, ends_at, '24:00:00', now(), now(), now() + interval '30 minutes', now()
+  FROM generate_series({{first}}, {{last}}) p, generate_series(0, {EACH - 1}, 10) n
+  JOIN LATERAL (SELECT * FROM appointments a
+                 WHERE a.business_id = '{DEFAULT_BUSINESS}' AND a.id = {ID.format(kind=3, n=f"p * {EACH} + n")}) a ON true;
+"""
+
+
+@dataclass
+class World:
+    """How many providers there are by now."""
+
+    url: str
+    providers: int = 0
+
+    def grow(self, appointments: int) -> None:
+        """Add providers until there are so many appointments; rows are copied in, no trigger runs."""
+        first, last = self.providers, appointments // EACH - 1
+        with psycopg.connect(self.url, autocommit=True) as connection:
+            connection.execute("SET session_replication_role = replica")
+            if first == 0:
+                connection.execute(CLIENTS_ONCE)
+            for step in (PEOPLE, APPOINTMENTS, RESERVATIONS):
+                connection.execute(step.format(first=first, last=last))
+            connection.execute("VACUUM (ANALYZE) providers, clients, appointments, reservations")
+            connection.execute("CHECKPOINT")
+        self.providers = last + 1
+
+
+def identity(kind: int, n: int) -> str:
+    """The key of row n of a kind: 1 for providers, 2 for clients, 3 for appointments."""
+    return f"{kind}0000000-0000-7000-8000-{n:012x}"
+
+
+def node_id(kind: int, n: int) -> str:
+    """The same, as the API shows it."""
+    return encode(("", "Provider", "Client", "Appointment")[kind], identity(kind, n))  # type: ignore[arg-type]
