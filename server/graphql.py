@@ -29,6 +29,7 @@ async def graphql(request: Request) -> Response:
     try:
         return await _answered(request, media_type)
     except BadRequestError as bad:
+        request.state.log = {"errors": [bad.code]}
         extensions = {"code": bad.code, "requestId": request.state.request_id}
         body = {"errors": [{"message": str(bad), "extensions": extensions}]}
         return _response(body, bad.status, media_type, bad.headers)

@@ -1,0 +1,123 @@
+"""A bad setting is one clear sentence, all of them are told at once, and nothing starts."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from server.settings import Settings, SettingsError
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_without_any_setting_there_is_one_of_each() -> None:
+    settings = Settings.read({"UNRELATED": "x"})
+
+    assert settings == Settings(
+        host="127.0.0.1",
+        port=8000,
+        data_dir=Path(".data"),
+        database_url=None,
+        workers=1,
+        pool_size=8,
+        log_level="info",
+    )
+
+
+def test_every_setting_is_read() -> None:
+    settings = Settings.read(
+        {
+            "HOST": "::1",
+            "PORT": "0",
+            "DATA_DIR": "/var/lib/holdfast",
+            "DATABASE_URL": "postgres://db/holdfast",
+            "WORKERS": "64",
+            "POOL_SIZE": "100",
+            "LOG_LEVEL": "WARNING",
+        }
+    )
+
+    assert settings == Settings("::1", 0, Path("/var/lib/holdfast"), "postgres://db/holdfast", 64, 100, "warning")
+
+
+def test_an_empty_address_of_the_database_means_the_embedded_one() -> None:
+    assert Settings.read({"DATABASE_URL": ""}).database_url is None
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "must"),
+    [
+        ("HOST", "", "a text that is not empty"),
+        ("HOST", "  ", "a text that is not empty"),
+        ("DATA_DIR", "", "a text that is not empty"),
+        ("DATA_DIR", "a\0b", "a text that is not empty"),
+        ("PORT", "", "a whole number from 0 to 65535"),
+        ("PORT", "-1", "a whole number from 0 to 65535"),
+        ("PORT", "65536", "a whole number from 0 to 65535"),
+        ("PORT", "80.0", "a whole number from 0 to 65535"),
+        ("PORT", "http", "a whole number from 0 to 65535"),
+        ("PORT", " 80", "a whole number from 0 to 65535"),
+        ("PORT", "٨٠", "a whole number from 0 to 65535"),
+        ("PORT", "²", "a whole number from 0 to 65535"),
+        ("PORT", "9" * 5000, "a whole number from 0 to 65535"),
+        ("WORKERS", "0", "a whole number from 1 to 64"),
+        ("WORKERS", "65", "a whole number from 1 to 64"),
+        ("POOL_SIZE", "0", "a whole number from 1 to 100"),
+        ("POOL_SIZE", "1e1", "a whole number from 1 to 100"),
+        ("LOG_LEVEL", "", "one of debug, info, warning, error"),
+        ("LOG_LEVEL", "loud", "one of debug, info, warning, error"),
+        ("DATABASE_URL", "mysql://db", "unset, or an address that starts with postgresql://"),
+        ("DATABASE_URL", "db.example.com", "unset, or an address that starts with postgresql://"),
+    ],
+    ids=lambda value: value[:20],
+)
+def test_a_bad_value_is_one_sentence(name: str, value: str, must: str) -> None:
+    with pytest.raises(SettingsError) as told:
+        Settings.read({name: value})
+
+    # An address may carry a password; another value is repeated as far as it takes to find it.
+    shown = "cannot be read" if name == "DATABASE_URL" else f"is {value[:40]!r}"
+    assert str(told.value) == f"{name} {shown}, but it must be {must}."
+
+
+def test_all_that_is_wrong_is_told_at_once() -> None:
+    with pytest.raises(SettingsError) as told:
+        Settings.read({"PORT": "x", "HOST": "here", "WORKERS": "none", "LOG_LEVEL": "loud"})
+
+    assert str(told.value).splitlines() == [
+        "PORT is 'x', but it must be a whole number from 0 to 65535.",
+        "WORKERS is 'none', but it must be a whole number from 1 to 64.",
+        "LOG_LEVEL is 'loud', but it must be one of debug, info, warning, error.",
+    ]
+
+
+@pytest.mark.parametrize("command", ["serve", "migrate", "seed"])
+def test_a_command_with_a_bad_setting_says_so_and_does_nothing(command: str, tmp_path: Path) -> None:
+    environment = {**os.environ, "PORT": "eighty", "POOL_SIZE": "0", "DATA_DIR": str(tmp_path / "data")}
+
+    done = subprocess.run(
+        [sys.executable, "-m", "server", command],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=30,
+    )
+
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert done.stderr.splitlines() == [
+        "PORT is 'eighty', but it must be a whole number from 0 to 65535.",
+        "POOL_SIZE is '0', but it must be a whole number from 1 to 100.",
+    ]
+    assert not (tmp_path / "data").exists()
+
+
+def test_a_password_of_the_database_is_not_repeated() -> None:
+    with pytest.raises(SettingsError) as told:
+        Settings.read({"DATABASE_URL": "mysql://holdfast:secret-4711@db/holdfast"})
+
+    assert "secret-4711" not in str(told.value)
