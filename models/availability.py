@@ -138,9 +138,9 @@ def narrow(statement: Select[Any], wanted: Availability) -> Select[Any]:
     return statement
 
 
-def alternatives(business: UUID, provider: UUID, wanted: datetime) -> Select[Any]:
-    """Select the three free appointments of a provider that lie nearest to an instant."""
-    free = available(business).where(Appointment.provider_id == provider)
+def alternatives(business: UUID, provider: UUID, taken: UUID, wanted: datetime) -> Select[Any]:
+    """Select the three free appointments of a provider, other than one, that lie nearest to an instant."""
+    free = available(business).where(Appointment.provider_id == provider, Appointment.id != taken)
     later = free.where(Appointment.starts_at >= wanted).order_by(Appointment.starts_at).limit(3).subquery()
     earlier = free.where(Appointment.starts_at < wanted).order_by(Appointment.starts_at.desc()).limit(3).subquery()
     near = union_all(select(later), select(earlier)).subquery("near")

@@ -4,16 +4,52 @@ from dataclasses import asdict, dataclass
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Select, func, insert, literal, or_, select
+from sqlalchemy import (
+    CheckConstraint,
+    ColumnElement,
+    ForeignKeyConstraint,
+    Index,
+    Select,
+    func,
+    insert,
+    literal,
+    or_,
+    select,
+)
+from sqlalchemy.orm import Mapped, declared_attr
+from sqlalchemy.schema import SchemaItem
 
 from models import text, zone
 from models.idempotency_key import Key, is_new, remembered
-from models.record import columns
+from models.record import OfBusiness, columns
 from models.relation import rows
 
 
+class Person(OfBusiness):
+    """The columns of a person."""
+
+    first_name: Mapped[str]
+    last_name: Mapped[str]
+    email: Mapped[str | None]
+    time_zone: Mapped[str | None]
+
+    @declared_attr.directive
+    @classmethod
+    def __table_args__(cls) -> tuple[SchemaItem, ...]:
+        names: str = cls.__tablename__  # type: ignore[attr-defined]
+        name = names.removesuffix("s")
+        return (
+            ForeignKeyConstraint(["business_id"], ["businesses.id"], name=f"{name}_of_business"),
+            CheckConstraint(
+                "length(first_name) BETWEEN 1 AND 200 AND length(last_name) BETWEEN 1 AND 200",
+                name=f"{name}_has_a_name",
+            ),
+            Index(f"{names}_by_name", "business_id", "last_name", "first_name", "id"),
+        )
+
+
 @dataclass(frozen=True)
-class Person:
+class Details:
     """What somebody tells of themselves."""
 
     first_name: str
@@ -22,7 +58,7 @@ class Person:
     time_zone: str | None = None
 
     @classmethod
-    def read(cls, first_name: str, last_name: str, email: str | None, time_zone: str | None) -> "Person":
+    def read(cls, first_name: str, last_name: str, email: str | None, time_zone: str | None) -> "Details":
         """Check what was sent and make it uniform."""
         return cls(
             text.name(first_name, "firstName"),
@@ -32,7 +68,7 @@ class Person:
         )
 
 
-def create(record: Any, business: UUID, person: Person, key: Key | None, authored: ColumnElement[bool]) -> Select[Any]:
+def create(record: Any, business: UUID, person: Details, key: Key | None, authored: ColumnElement[bool]) -> Select[Any]:
     """Write a person, and the key of the request in the same statement."""
     values = {"business_id": business, **asdict(person)}
     row = select(*(literal(value, getattr(record, name).type).label(name) for name, value in values.items())).where(

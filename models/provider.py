@@ -1,31 +1,10 @@
 """Providers: the people (or teams) whose time is booked."""
 
-from datetime import datetime
-from uuid import UUID
-
-from sqlalchemy import CheckConstraint, ForeignKeyConstraint, Index
-from sqlalchemy.orm import Mapped, mapped_column
-
-from models.record import Record, generated_id, stamped, versioned
+from models.person import Person
+from models.record import Record
 
 
-class Provider(Record):
+class Provider(Person, Record):
     """Whoever offers appointments: a stylist, a doctor, a team member. Without a zone, the business's holds."""
 
     __tablename__ = "providers"
-    __table_args__ = (
-        ForeignKeyConstraint(["business_id"], ["businesses.id"], name="provider_of_business"),
-        CheckConstraint(
-            "length(first_name) BETWEEN 1 AND 200 AND length(last_name) BETWEEN 1 AND 200", name="provider_has_a_name"
-        ),
-        Index("providers_by_name", "business_id", "last_name", "first_name", "id"),
-    )
-
-    business_id: Mapped[UUID] = mapped_column(primary_key=True)
-    id: Mapped[UUID] = generated_id()
-    first_name: Mapped[str]
-    last_name: Mapped[str]
-    email: Mapped[str | None]
-    time_zone: Mapped[str | None]
-    created_at: Mapped[datetime] = stamped()
-    version: Mapped[int] = versioned()

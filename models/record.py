@@ -36,6 +36,15 @@ def versioned() -> Mapped[int]:
     return mapped_column(server_default=text("1"))
 
 
+class OfBusiness:
+    """The columns of every thing that belongs to a business. All keys begin with the business."""
+
+    business_id: Mapped[UUID] = mapped_column(primary_key=True)
+    id: Mapped[UUID] = generated_id()
+    created_at: Mapped[datetime] = stamped()
+    version: Mapped[int] = versioned()
+
+
 def columns(record: Any) -> list[Label[Any]]:
     """Everything a row of this table (or of an alias of it) carries, stored and derived, save what is `deferred`."""
     return [

@@ -1,15 +1,12 @@
 """Resources: rooms, chairs, machines, which a reservation may claim beside its provider."""
 
-from datetime import datetime
-from uuid import UUID
-
 from sqlalchemy import CheckConstraint, ForeignKeyConstraint
-from sqlalchemy.orm import Mapped, mapped_column
+from sqlalchemy.orm import Mapped
 
-from models.record import Record, generated_id, stamped, versioned
+from models.record import OfBusiness, Record
 
 
-class Resource(Record):
+class Resource(OfBusiness, Record):
     """Something that only one reservation can use at a time."""
 
     __tablename__ = "resources"
@@ -18,8 +15,4 @@ class Resource(Record):
         CheckConstraint("length(name) BETWEEN 1 AND 200", name="resource_has_a_name"),
     )
 
-    business_id: Mapped[UUID] = mapped_column(primary_key=True)
-    id: Mapped[UUID] = generated_id()
     name: Mapped[str]
-    created_at: Mapped[datetime] = stamped()
-    version: Mapped[int] = versioned()

@@ -1,15 +1,14 @@
 """Services: what a provider does in an appointment, with its buffers and its own policies."""
 
-from datetime import datetime, timedelta
-from uuid import UUID
+from datetime import timedelta
 
 from sqlalchemy import CheckConstraint, ForeignKeyConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from models.record import Record, generated_id, stamped, versioned
+from models.record import OfBusiness, Record
 
 
-class Service(Record):
+class Service(OfBusiness, Record):
     """A treatment, a visit, a lesson. Where a policy is null, the business's holds."""
 
     __tablename__ = "services"
@@ -24,12 +23,8 @@ class Service(Record):
         CheckConstraint("hold_time > '0' AND hold_time <= '24:00:00'", name="hold_time_is_sane"),
     )
 
-    business_id: Mapped[UUID] = mapped_column(primary_key=True)
-    id: Mapped[UUID] = generated_id()
     name: Mapped[str]
     buffer_before: Mapped[timedelta] = mapped_column(server_default=text("'0'"))
     buffer_after: Mapped[timedelta] = mapped_column(server_default=text("'0'"))
     lead_time: Mapped[timedelta | None]
     hold_time: Mapped[timedelta | None]
-    created_at: Mapped[datetime] = stamped()
-    version: Mapped[int] = versioned()

@@ -5,14 +5,14 @@ from typing import Any
 from sqlalchemy import Row
 
 from models.page import Order, Page
-from models.person import Person, create, found
+from models.person import Details, create, found
 from models.text import search
 from resolvers.connections import Connection, Listing, listed
 from resolvers.context import Context
 from resolvers.idempotency import key_of, once
 
 
-async def created(context: Context, record: Any, person: Person, idempotency_key: str | None) -> Row[Any] | None:
+async def created(context: Context, record: Any, person: Details, idempotency_key: str | None) -> Row[Any] | None:
     """Write a person of the viewer's business."""
     key = key_of(context, f"{record.__name__}Create", person, idempotency_key)
     return await once(context, create(record, context.business, person, key, context.authored()), key, record)

@@ -76,7 +76,7 @@ async def _why_not_held(context: Context, wish: Wish) -> Refusal:
         lead_time_minutes = int(found.lead_time.total_seconds() // 60)
         earliest_start: datetime = found.clock + found.lead_time
         return TooLate("appointmentId", lead_time_minutes=lead_time_minutes, earliest_start=earliest_start)
-    near = availability.alternatives(context.business, found.provider_id, found.starts_at)
+    near = availability.alternatives(context.business, found.provider_id, found.appointment_id, found.starts_at)
     return SlotUnavailable("appointmentId", alternatives=await context.database.rows(near))
 
 

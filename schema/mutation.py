@@ -7,7 +7,7 @@ import strawberry
 from models import Client as ClientRecord
 from models import Provider as ProviderRecord
 from models.node_id import key_of
-from models.person import Person
+from models.person import Details
 from models.reservation import Wish
 from models.text import note
 from resolvers import people, publications, reservations
@@ -33,13 +33,21 @@ def user_errors() -> Any:
     return strawberry.field(default_factory=list, description="Why nothing was written; empty when all went well.")
 
 
-@strawberry.input(description="A new provider.")
-class ProviderCreateInput:
+@strawberry.input
+class PersonCreateInput:
     first_name: str = strawberry.field(description="1 to 200 characters.")
     last_name: str = strawberry.field(description="1 to 200 characters.")
     email: str | None = None
     time_zone: TimeZone | None = strawberry.field(default=None, description="Their own zone, if not the business's.")
     idempotency_key: str | None = strawberry.field(default=None, description=KEY)
+
+    def details(self) -> Details:
+        return Details.read(self.first_name, self.last_name, self.email, self.time_zone)
+
+
+@strawberry.input(description="A new provider.")
+class ProviderCreateInput(PersonCreateInput):
+    pass
 
 
 @strawberry.type
@@ -49,12 +57,8 @@ class ProviderCreatePayload:
 
 
 @strawberry.input(description="A new client.")
-class ClientCreateInput:
-    first_name: str = strawberry.field(description="1 to 200 characters.")
-    last_name: str = strawberry.field(description="1 to 200 characters.")
-    email: str | None = None
-    time_zone: TimeZone | None = strawberry.field(default=None, description="Their own zone, if not the business's.")
-    idempotency_key: str | None = strawberry.field(default=None, description=KEY)
+class ClientCreateInput(PersonCreateInput):
+    pass
 
 
 @strawberry.type
@@ -106,14 +110,12 @@ class ReservationCancelPayload:
 class Mutation:
     @mutation(description="Add a provider.")
     async def provider_create(self, info: Info, input: ProviderCreateInput) -> ProviderCreatePayload:  # noqa: A002
-        person = Person.read(input.first_name, input.last_name, input.email, input.time_zone)
-        row = await people.created(info.context, ProviderRecord, person, input.idempotency_key)
+        row = await people.created(info.context, ProviderRecord, input.details(), input.idempotency_key)
         return ProviderCreatePayload(provider=row)
 
     @mutation(description="Add a client.")
     async def client_create(self, info: Info, input: ClientCreateInput) -> ClientCreatePayload:  # noqa: A002
-        person = Person.read(input.first_name, input.last_name, input.email, input.time_zone)
-        row = await people.created(info.context, ClientRecord, person, input.idempotency_key)
+        row = await people.created(info.context, ClientRecord, input.details(), input.idempotency_key)
         return ClientCreatePayload(client=row)
 
     @mutation(description="Publish a provider's times: one window or many, cut into slots, at most 10,000 of them.")

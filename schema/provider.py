@@ -1,24 +1,16 @@
 """The type Provider."""
 
-from datetime import datetime
 from typing import Any
 
 import strawberry
 
 from models import relations
 from schema.connection import many
-from schema.node import Node
-from schema.scalars import TimeZone
+from schema.person import Person
 
 
 @strawberry.type(description="Whoever offers appointments: a stylist, a doctor, a team member.")
-class Provider(Node):
-    first_name: str
-    last_name: str
-    email: str | None
-    time_zone: TimeZone | None = strawberry.field(description="Their own zone; null where the business's holds.")
-    created_at: datetime
-    version: int = strawberry.field(description="Grows by one with each change.")
+class Provider(Person):
     clients: Any = many(relations.PROVIDER_CLIENTS, "Everybody who ever reserved with them, by name.")
     appointments: Any = many(relations.PROVIDER_APPOINTMENTS, "All their published appointments, by start.")
     available_appointments: Any = many(

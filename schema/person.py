@@ -1,0 +1,18 @@
+"""What the types Provider and Client have in common."""
+
+from datetime import datetime
+
+import strawberry
+
+from schema.node import Node
+from schema.scalars import TimeZone
+
+
+@strawberry.type
+class Person(Node):
+    first_name: str
+    last_name: str
+    email: str | None
+    time_zone: TimeZone | None = strawberry.field(description="Their own zone; null where the business's holds.")
+    created_at: datetime
+    version: int = strawberry.field(description="Grows by one with each change.")
