@@ -1,0 +1,376 @@
+"""Two requests about one appointment, in every order in which PostgreSQL can run their steps, answer as if one came first."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import combinations_with_replacement, product
+from typing import Any, TypeVar
+from uuid import UUID, uuid4
+
+import httpx2
+import psycopg
+import pytest
+from sqlalchemy import CTE, Executable, Row, Select, TextClause, make_url, text
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+from starlette.applications import Starlette
+
+from models.business import DEFAULT_BUSINESS
+from models.node_id import encode
+from models.refusal import Unavailable
+from resolvers.database import DEADLOCK, SERIALIZATION_FAILURE, Statements, _refusal
+from server.database import engine
+from server.http import application
+from server.settings import Settings
+from tests.conftest import CANCEL, CONFIRM, RESERVE
+
+T = TypeVar("T")
+Outcome = dict[str, Any]
+
+STATES = ["free", "held", "lapsed", "confirmed"]
+OPERATIONS = ["reserve", "confirm", "cancel", "replace", "lapse"]
+SECONDS_TO_SETTLE = 10
+
+# Free means: somebody had it and gave it back, so that there is a reservation to confirm and to cancel.
+REACH = {
+    "free": "{hold}; UPDATE reservations SET status = 'CANCELLED' WHERE id = '{reservation}'",
+    "held": "{hold}",
+    "lapsed": "UPDATE businesses SET hold_time = '0.000001'; {hold}; UPDATE businesses SET hold_time = '00:30:00'",
+    "confirmed": "{hold}; UPDATE reservations SET status = 'CONFIRMED' WHERE id = '{reservation}'",
+}
+BEGIN = """
+INSERT INTO providers (business_id, id, first_name, last_name) VALUES ('{business}', '{provider}', 'Ada', 'Lovelace');
+INSERT INTO clients (business_id, id, first_name, last_name)
+SELECT '{business}', id, 'Charles', 'Babbage' FROM unnest('{{{owner}, {first}, {second}}}'::uuid[]) id;
+INSERT INTO appointments (business_id, id, provider_id, starts_at, ends_at)
+VALUES ('{business}', '{appointment}', '{provider}', '2027-05-03 09:00Z', '2027-05-03 09:15Z');
+"""
+HOLD = """INSERT INTO reservations (business_id, id, client_id, appointment_id)
+VALUES ('{business}', '{reservation}', '{owner}', '{appointment}')"""
+LAPSE = """UPDATE reservations SET status = 'EXPIRED'
+WHERE business_id = :business AND live_appointment_id = :appointment AND status = 'HELD' AND expires_at <= clock_timestamp()
+RETURNING id"""
+REPLACE = """mutation ($input: AppointmentBulkCreateInput!) { appointmentBulkCreate(input: $input) {
+  created kept removed results { index created kept removed error { code } } userErrors { code field } } }"""
+APPOINTMENTS = "SELECT id, starts_at, ends_at, capacity FROM appointments WHERE provider_id = %s ORDER BY starts_at"
+RESERVATIONS = """SELECT id, client_id, appointment_id, status, version, seat, confirmed_at IS NOT NULL, cancelled_at IS NOT NULL
+FROM reservations WHERE provider_id = %s ORDER BY created_at, id"""
+EVENTS = """SELECT type, aggregate_id, count(*) FROM events
+WHERE business_id = %(business)s AND aggregate_id IN (
+    SELECT unnest(%(ids)s) UNION SELECT id FROM reservations WHERE provider_id = %(provider)s
+    UNION SELECT id FROM appointments WHERE provider_id = %(provider)s)
+GROUP BY 1, 2"""
+
+
+class Turn:
+    """Lets one operation go a step at a time."""
+
+    def __init__(self) -> None:
+        self.parked, self.step = False, ""
+        self.settled, self.go = asyncio.Event(), asyncio.Event()
+
+    async def take(self, step: str) -> None:
+        """Wait, before a step, until it is ours; tell what it is."""
+        self.parked, self.step = True, step
+        self.settled.set()
+        await self.go.wait()
+        self.go.clear()
+
+    def give(self) -> None:
+        self.parked = False
+        self.settled.clear()
+        self.go.set()
+
+
+def _kind(statement: Executable) -> str:
+    if not isinstance(statement, Select) or statement._for_update_arg is not None:
+        return "write"
+    writes = any(isinstance(source, CTE) and source.element.is_dml for source in statement.columns_clause_froms)
+    return "write" if writes else "read"
+
+
+class PacedStatements(Statements):
+    """The statements of one transaction, each of them a step."""
+
+    def __init__(self, connection: AsyncConnection, turn: Turn) -> None:
+        super().__init__(connection)
+        self.turn = turn
+
+    async def rows(self, statement: Executable) -> Sequence[Row[Any]]:
+        await self.turn.take(_kind(statement))
+        return await super().rows(statement)
+
+    async def row(self, statement: Executable) -> Row[Any] | None:
+        await self.turn.take(_kind(statement))
+        return await super().row(statement)
+
+
+class PacedDatabase:
+    """Has the interface of Database over one connection, and takes turns at each statement and each commit."""
+
+    def __init__(self, connection: AsyncConnection, turn: Turn, *, fails: bool) -> None:
+        self.connection, self.turn, self.fails = connection, turn, fails
+
+    async def rows(self, statement: Executable) -> Sequence[Row[Any]]:
+        return await self.transaction(lambda statements: statements.rows(statement))
+
+    async def row(self, statement: Executable) -> Row[Any] | None:
+        return next(iter(await self.rows(statement)), None)
+
+    async def transaction(self, work: Callable[[Statements], Awaitable[T]], *, keep: bool = True) -> T:
+        try:
+            async with self.connection.begin() as transaction:
+                answer = await work(PacedStatements(self.connection, self.turn))
+                await self._before_commit()
+                await (transaction.commit() if keep else transaction.rollback())
+                return answer
+        except DBAPIError as error:
+            state = getattr(error.orig, "sqlstate", None)
+            if state in (DEADLOCK, SERIALIZATION_FAILURE):
+                pytest.fail(f"it would have to be tried again: {error.orig}")
+            raise (_refusal(error, state) or error) from None
+
+    async def _before_commit(self) -> None:
+        """A commit is a step of its own when somebody may be waiting for it."""
+        writes = (await self.connection.execute(text("SELECT pg_current_xact_id_if_assigned()"))).scalar()
+        if writes is not None:
+            await self.turn.take("commit")
+            if self.fails:
+                raise Unavailable
+
+
+@dataclass
+class Operation:
+    """A request under way."""
+
+    backend: int
+    turn: Turn
+    task: asyncio.Task[Any] | None = None
+
+    @property
+    def done(self) -> bool:
+        return self.task is not None and self.task.done()
+
+
+@dataclass
+class Case:
+    """One appointment in one state, and the names of its ids."""
+
+    state: str
+    ids: dict[str, UUID] = field(
+        default_factory=lambda: {
+            name: uuid4() for name in ("provider", "appointment", "reservation", "owner", "first", "second")
+        }
+    )
+
+    def sql(self) -> str:
+        names = {"business": DEFAULT_BUSINESS, **self.ids}
+        return (BEGIN + REACH[self.state].replace("{hold}", HOLD)).format(**names)
+
+    @property
+    def opaque(self) -> dict[str, str]:
+        return {encode(name.title(), self.ids[name]): name for name in ("appointment", "reservation")}
+
+    def name(self, value: Any) -> Any:
+        """Write the names of ids for the ids; every other id is of something new."""
+        if isinstance(value, dict):
+            return {
+                key: self.name(UUID(int=0) if key == "id" and inner not in self.opaque else inner)
+                for key, inner in value.items()
+            }
+        if isinstance(value, (list, tuple)):
+            return [self.name(inner) for inner in value]
+        known: dict[Any, str] = {key: name for name, key in self.ids.items()} | self.opaque
+        return known.get(value, "new" if isinstance(value, UUID) else value)
+
+
+class Laboratory:
+    """Runs two operations on a fresh appointment, in an order that is told."""
+
+    def __init__(self, database: str, engine: AsyncEngine) -> None:
+        self.engine = engine
+        self.watch = psycopg.connect(database, autocommit=True)
+        self.apps = [application(Settings.read({})) for _ in range(2)]
+        self.connections: list[AsyncConnection] = []
+        self.backends: list[int] = []
+        self.ran = 0
+
+    async def open(self) -> None:
+        for _ in range(2):
+            pooled = await self.engine.connect()
+            connection = await pooled.execution_options(isolation_level="READ COMMITTED")
+            self.backends.append((await connection.execute(text("SELECT pg_backend_pid()"))).scalar_one())
+            await connection.rollback()
+            self.connections.append(connection)
+
+    async def close(self) -> None:
+        for connection in self.connections:
+            await connection.close()
+        await self.engine.dispose()
+        self.watch.close()
+
+    async def run(
+        self,
+        state: str,
+        names: Sequence[str],
+        choices: Sequence[int] = (),
+        *,
+        serial: int | None = None,
+        first_fails: bool = False,
+    ) -> tuple[Outcome, list[int]]:
+        """Run the operations; at the nth place where it matters who goes on, the nth choice does, or else the first.
+
+        Answers the outcome, and what was chosen.
+        """
+        case = Case(state)
+        chosen: list[int] = []
+        self.watch.execute(case.sql().encode())
+        clients = [case.ids[role] for role in ("first", "second")][-len(names) :]
+        operations = [
+            await self._start(case, n, name, clients[n], fails=first_fails and n == 0) for n, name in enumerate(names)
+        ]
+        while not all(operation.done for operation in operations):
+            ready = [n for n, operation in enumerate(operations) if operation.turn.parked and not operation.done]
+            assert ready, "both wait for each other"
+            pick = ready[0]
+            if len(ready) > 1:
+                steps = [operation.turn.step for operation in operations]
+                if serial is not None:
+                    pick = serial
+                elif "read" in steps and "commit" not in steps:
+                    # What is read can only differ by what the other has committed: the read may as well come later.
+                    pick = 1 if steps[0] == "read" else 0
+                else:
+                    pick = choices[len(chosen)] if len(chosen) < len(choices) else 0
+                    chosen.append(pick)
+            operations[pick].turn.give()
+            await self._settled(operations[pick])  # only then is it known whether the other still waits for it
+            await self._settled(operations[pick - 1])
+        self.ran += serial is None and len(operations) == 2
+        answers = [await operation.task for operation in operations if operation.task]
+        return self._outcome(case, answers[1:] if first_fails else answers), chosen
+
+    async def schedules(
+        self, state: str, names: Sequence[str], *, first_fails: bool = False
+    ) -> AsyncIterator[tuple[Outcome, list[int]]]:
+        """Run every order, as a tree of choices is walked: the last choice that can be changed, is."""
+        choices: list[int] | None = []
+        while choices is not None:
+            outcome, chosen = await self.run(state, names, choices, first_fails=first_fails)
+            yield outcome, chosen
+            changed = next((n for n in reversed(range(len(chosen))) if chosen[n] == 0), None)
+            choices = None if changed is None else [*chosen[:changed], 1]
+
+    async def _start(self, case: Case, n: int, name: str, client: UUID, *, fails: bool) -> Operation:
+        operation = Operation(self.backends[n], Turn())
+        self.apps[n].state.database = PacedDatabase(self.connections[n], operation.turn, fails=fails)
+        operation.task = asyncio.create_task(_perform(self.apps[n], case, client, name))
+        operation.task.add_done_callback(lambda _: operation.turn.settled.set())
+        await self._settled(operation)
+        return operation
+
+    async def _settled(self, operation: Operation) -> None:
+        """Wait until an operation has come to its next step or its end, or waits for a lock."""
+        async with asyncio.timeout(SECONDS_TO_SETTLE):
+            while not operation.turn.settled.is_set():
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(operation.turn.settled.wait(), 0.002)
+                    return
+                blocked = self.watch.execute("SELECT pg_blocking_pids(%s) <> '{}'", [operation.backend]).fetchone()
+                if blocked == (True,):
+                    return
+
+    def _outcome(self, case: Case, answers: list[Any]) -> Outcome:
+        provider = case.ids["provider"]
+        events = {"business": DEFAULT_BUSINESS, "provider": provider, "ids": list(case.ids.values())}
+        found = {
+            "answers": answers,
+            "appointments": self.watch.execute(APPOINTMENTS, [provider]).fetchall(),
+            "reservations": self.watch.execute(RESERVATIONS, [provider]).fetchall(),
+            "events": self.watch.execute(EVENTS, events).fetchall(),
+        }
+        named = {name: case.name(value) for name, value in found.items()}
+        return {**named, "events": sorted(named["events"])}
+
+
+async def _perform(app: Starlette, case: Case, client: UUID, name: str) -> Any:
+    """Send one request through the API, or do what a sweeper would."""
+    if name == "lapse":
+        statement: TextClause = text(LAPSE).bindparams(business=DEFAULT_BUSINESS, appointment=case.ids["appointment"])
+        try:
+            return [tuple(row) for row in await app.state.database.rows(statement)]
+        except Unavailable:
+            return None
+    query, variables = _request(case, client, name)
+    async with httpx2.AsyncClient(transport=httpx2.ASGITransport(app), base_url="http://test") as http:
+        response = await http.post("/graphql", json={"query": query, "variables": {"input": variables}})
+    answer = response.json()
+    assert "errors" not in answer, answer
+    return _without_times(answer["data"])
+
+
+def _request(case: Case, client: UUID, name: str) -> tuple[str, dict[str, Any]]:
+    reservation = {"reservationId": encode("Reservation", case.ids["reservation"])}
+    window = {"startTime": "2027-05-03T09:00:00Z", "endTime": "2027-05-03T09:15:00Z"}
+    provider = {"providerId": encode("Provider", case.ids["provider"])}
+    wish = {"clientId": encode("Client", client), "appointmentId": encode("Appointment", case.ids["appointment"])}
+    requests: dict[str, tuple[str, dict[str, Any]]] = {
+        "reserve": (RESERVE, wish),
+        "confirm": (CONFIRM, reservation),
+        "cancel": (CANCEL, reservation),
+        "replace": (REPLACE, {**provider, **window, "capacity": 2, "mode": "REPLACE_WINDOW"}),
+    }
+    return requests[name]
+
+
+def _without_times(value: Any) -> Any:
+    """Write a dash for each instant that differs from run to run."""
+    if isinstance(value, list):
+        return [_without_times(inner) for inner in value]
+    if not isinstance(value, dict):
+        return value
+    times = ("expiresAt", "createdAt", "confirmedAt", "expiredAt")
+    return {key: "-" if key in times and inner else _without_times(inner) for key, inner in value.items()}
+
+
+@pytest.fixture(scope="module")
+def database(cluster: str, migrated: str) -> Iterator[str]:
+    """One database for all: each run has its own provider, its own clients and its own appointment."""
+    name = f"holdfast_interleaving_{uuid4().hex}"
+    with psycopg.connect(cluster, autocommit=True) as admin:
+        admin.execute(f"CREATE DATABASE {name} TEMPLATE {make_url(migrated).database}")
+        yield make_url(cluster).set(database=name).render_as_string(hide_password=False)
+        admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture(scope="module")
+async def laboratory(database: str) -> AsyncIterator[Laboratory]:
+    laboratory = Laboratory(database, engine(database, 2))
+    await laboratory.open()
+    yield laboratory
+    await laboratory.close()
+    print(f"\n{laboratory.ran} interleavings")  # noqa: T201 -- what was tried is part of the answer
+
+
+@pytest.mark.parametrize(("one", "other"), [*combinations_with_replacement(OPERATIONS, 2)])
+@pytest.mark.parametrize("state", STATES)
+async def test_every_interleaving_of_two_requests_is_one_of_the_two_orders(
+    laboratory: Laboratory, state: str, one: str, other: str
+) -> None:
+    one_first, _ = await laboratory.run(state, [one, other], serial=0)
+    other_first, _ = await laboratory.run(state, [one, other], serial=1)
+
+    async for outcome, chosen in laboratory.schedules(state, [one, other]):
+        assert outcome in (one_first, other_first), chosen
+
+
+@pytest.mark.parametrize(("failing", "other"), [*product(OPERATIONS, OPERATIONS)])
+@pytest.mark.parametrize("state", STATES)
+async def test_a_request_that_is_taken_back_leaves_no_trace(
+    laboratory: Laboratory, state: str, failing: str, other: str
+) -> None:
+    alone, _ = await laboratory.run(state, [other])
+
+    async for outcome, chosen in laboratory.schedules(state, [failing, other], first_fails=True):
+        assert outcome == alone, chosen
