@@ -10,16 +10,14 @@ from sqlalchemy import (
     CheckConstraint,
     ColumnElement,
     Index,
-    Insert,
     Select,
     exists,
     func,
-    insert,
     literal,
     select,
     true,
 )
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.dialects.postgresql import JSONB, Insert, insert
 from sqlalchemy.orm import Mapped, mapped_column
 
 from models.record import Record, stamped
@@ -96,6 +94,6 @@ def recall(key: Key) -> Select[Any]:
     ).where(key.is_remembered())
 
 
-def remember(key: Key, result_id: UUID, result: Any) -> Insert:
-    """Keep the key of a request whose answer cannot be read again from one row."""
+def remember(key: Key, result_id: UUID, result: Any = None) -> Insert:
+    """Keep the key of a request, and of its answer what cannot be read again from one row."""
     return insert(IdempotencyKey).values(**asdict(key), result_id=result_id, result=result)

@@ -17,6 +17,7 @@ from models.refusal import InvalidInput
 DEFAULT_SIZE = 20
 LARGEST_SIZE = 100
 LARGEST_OFFSET = 10_000
+LONGEST_CURSOR = 8_000  # two names of 200 of the widest characters fit
 
 
 @dataclass(frozen=True)
@@ -111,7 +112,11 @@ def _signature(order: Order, name: str) -> str:
 
 def _place(value: str, order: Order, name: str, field: str) -> list[str]:
     try:
-        place = orjson.loads(base64.urlsafe_b64decode(value + "=" * (-len(value) % 4))) if len(value) <= 2000 else None
+        place = (
+            orjson.loads(base64.urlsafe_b64decode(value + "=" * (-len(value) % 4)))
+            if len(value) <= LONGEST_CURSOR
+            else None
+        )
     except (binascii.Error, ValueError):
         place = None
     if (

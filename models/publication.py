@@ -18,6 +18,7 @@ from models.service import Service
 
 LARGEST_BULK = 10_000
 LONGEST_WINDOW = timedelta(days=366)
+LONGEST_APPOINTMENT = timedelta(hours=24)
 
 
 class BulkMode(StrEnum):
@@ -139,20 +140,22 @@ def _is_known(record: Any, business: UUID, key: UUID | None) -> ColumnElement[bo
 
 def inside(business: UUID, provider: UUID, windows: Sequence[Window]) -> Select[Any]:
     """Select the appointments of a provider that lie in, or reach into, any of the windows."""
-    spans = func.unnest(*_bounds(windows)).table_valued("starts_at", "ends_at", name="spans").render_derived()
+    starts, ends = _bounds(windows)
+    spans = func.unnest(starts, ends).table_valued("starts_at", "ends_at", name="spans").render_derived()
+    covered = select(func.range_agg(func.tstzrange(spans.c.starts_at, spans.c.ends_at))).scalar_subquery()
     return select(*columns(Appointment)).where(
         Appointment.business_id == business,
         Appointment.provider_id == provider,
-        Appointment.starts_at < max(window.ends_at for window in windows),
-        Appointment.ends_at > min(window.starts_at for window in windows),
-        select(spans).where(Appointment.starts_at < spans.c.ends_at, Appointment.ends_at > spans.c.starts_at).exists(),
+        Appointment.starts_at > min(starts) - LONGEST_APPOINTMENT,
+        Appointment.starts_at < max(ends),
+        func.tstzrange(Appointment.starts_at, Appointment.ends_at).op("&&")(covered),
     )
 
 
-def lock_inside(business: UUID, publication: Publication) -> Select[Any]:
+def lock_inside(business: UUID, publication: Publication, windows: Sequence[Window]) -> Select[Any]:
     """Wait for those who are just reserving in the windows: from here on nobody can, until we commit."""
     return (
-        inside(business, publication.provider_id, publication.windows)
+        inside(business, publication.provider_id, windows)
         .with_only_columns(Appointment.id)
         .order_by(Appointment.id)
         .with_for_update(of=Appointment)

@@ -60,6 +60,9 @@ class NotFound(Refusal):
 
     code = "NOT_FOUND"
 
+    def __init__(self, *field: str | int, noun: str = "thing") -> None:
+        super().__init__(*field, noun=noun)
+
 
 class AppointmentWithdrawn(Refusal):
     """The provider has withdrawn this appointment; choose another one."""
@@ -142,6 +145,9 @@ REFUSAL_OF_CONSTRAINT: dict[str, type[Refusal]] = {
     "resource_is_free": SlotUnavailable,
     "seat_is_free": SlotUnavailable,
     "appointment_is_published": AppointmentWithdrawn,
+    "reservation_of_client": NotFound,
+    "appointment_of_service": NotFound,
+    "appointment_at_location": NotFound,
     "booked_ahead": TooLate,
     "confirmed_in_time": HoldExpired,
     "closed_is_final": IllegalState,

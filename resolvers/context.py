@@ -7,6 +7,7 @@ from uuid import UUID
 from sqlalchemy import ColumnElement
 
 from models import event
+from models.refusal import Refusal
 from resolvers.database import Database
 from resolvers.loaders import Loaders
 
@@ -24,6 +25,7 @@ class Context:
     """Made by the server for each request, handed to every resolver.
 
     `mutation` names the root field that is being executed, where a document has several: they share one header.
+    `told` are the codes of the refusals that payloads tell; `untold` those that the answer has to tell at the top.
     """
 
     database: Database
@@ -32,6 +34,8 @@ class Context:
     idempotency_key: str | None = None
     mutation: str | None = None
     extensions: dict[str, Any] = field(default_factory=dict)
+    told: list[str] = field(default_factory=list)
+    untold: list[Refusal] = field(default_factory=list)
     loaders: Loaders = field(init=False)
 
     def __post_init__(self) -> None:
@@ -43,9 +47,11 @@ class Context:
 
     def key(self, given: str | None) -> str | None:
         """The idempotency key of a mutation: that of its input, or its share of the request's header."""
-        if given is not None or self.idempotency_key is None or self.mutation is None:
-            return self.idempotency_key if given is None else given
-        return f"{self.idempotency_key}/{self.mutation}"
+        if given is not None:
+            return given
+        if self.idempotency_key is not None and self.mutation is not None:
+            return f"{self.idempotency_key}/{self.mutation}"
+        return self.idempotency_key
 
     def authored(self) -> ColumnElement[bool]:
         """The condition that names the viewer and the request to the events a statement writes."""

@@ -1,24 +1,35 @@
 """The only way to PostgreSQL: one autocommitted statement, or a short transaction; its errors become refusals."""
 
+import logging
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from sqlalchemy import Executable, Row
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from models.refusal import REFUSAL_OF_CONSTRAINT, Busy, Refusal, Timeout, Unavailable
 
+log = logging.getLogger("holdfast.database")
 T = TypeVar("T")
 TRIES = 3
 DEADLOCK, SERIALIZATION_FAILURE = "40P01", "40001"
 LOCK_TIMEOUT, QUERY_CANCELED = "55P03", "57014"
+RACES = ("idempotency_keys_pkey", "appointment_is_new")  # somebody was faster; a second look shows what they did
 UNAVAILABLE = ("08", "57P", "53")  # connection lost, server shutting down, no resources
 
 
-class KeyTakenError(Exception):
-    """A twin of this request was faster under the same idempotency key."""
+class DatabaseFaultError(Exception):
+    """A fault of ours, told by its SQLSTATE alone: what the database says of it may quote a row."""
+
+
+class Runner(Protocol):
+    """Whatever runs statements: the database, or one transaction of it."""
+
+    async def rows(self, statement: Executable) -> Sequence[Row[Any]]: ...
+
+    async def row(self, statement: Executable) -> Row[Any] | None: ...
 
 
 class Statements:
@@ -28,13 +39,11 @@ class Statements:
         self.connection = connection
 
     async def rows(self, statement: Executable) -> Sequence[Row[Any]]:
-        return (await self.connection.execute(statement)).all()
+        done = await self.connection.execute(statement)
+        return done.all() if done.returns_rows else []
 
     async def row(self, statement: Executable) -> Row[Any] | None:
-        return (await self.connection.execute(statement)).first()
-
-    async def run(self, statement: Executable) -> None:
-        await self.connection.execute(statement)
+        return next(iter(await self.rows(statement)), None)
 
 
 class Database:
@@ -70,29 +79,41 @@ class Database:
 
 
 async def _tried(run: Callable[[], Awaitable[T]]) -> T:
-    """Try again what lost to a deadlock: the database has taken all of it back."""
+    """Try again what lost to a deadlock or a race: the database has taken all of it back."""
     for last in (False,) * (TRIES - 1) + (True,):
         try:
             return await run()
         except PoolTimeoutError:
+            log.warning("no connection was free")
             raise Unavailable from None
         except DBAPIError as error:
-            state = getattr(error.orig, "sqlstate", None)
-            if last or state not in (DEADLOCK, SERIALIZATION_FAILURE):
-                raise (_refusal(error, state) or error) from None
+            state, constraint = _told(error)
+            if last or not (state in (DEADLOCK, SERIALIZATION_FAILURE) or constraint in RACES):
+                raise _refusal(error, state, constraint) from None
     raise Unavailable
 
 
-def _refusal(error: DBAPIError, state: str | None) -> Exception | None:
-    """Find the rule that a database error speaks of; none when the error is our own fault."""
-    constraint = getattr(getattr(error.orig, "diag", None), "constraint_name", None)
-    if constraint == "idempotency_keys_pkey":
-        return KeyTakenError()
+def _told(error: DBAPIError) -> tuple[str | None, str | None]:
+    diagnosis = getattr(error.orig, "diag", None)
+    return getattr(error.orig, "sqlstate", None), getattr(diagnosis, "constraint_name", None)
+
+
+def _refusal(error: DBAPIError, state: str | None, constraint: str | None) -> Exception:
+    """Find the rule that a database error speaks of; else the fault is ours."""
     known: type[Refusal] | None = REFUSAL_OF_CONSTRAINT.get(constraint or "")
-    if state == LOCK_TIMEOUT:
+    if state == LOCK_TIMEOUT or constraint in RACES:
         known = Busy
     elif state == QUERY_CANCELED:
         known = Timeout
-    elif error.connection_invalidated or (state or "08").startswith((DEADLOCK, SERIALIZATION_FAILURE, *UNAVAILABLE)):
+    elif _is_out_of_reach(error, state):
         known = Unavailable
-    return known() if known else None
+    if known is None:
+        return DatabaseFaultError(f"{type(error.orig).__name__} {state} {constraint or ''}".strip())
+    if known.retryable:
+        log.warning("the database did not answer", extra={"sqlstate": state, "refusal": known.code})
+    return known()
+
+
+def _is_out_of_reach(error: DBAPIError, state: str | None) -> bool:
+    lost = error.connection_invalidated or (state is None and isinstance(error, OperationalError))
+    return lost or (state or "").startswith((DEADLOCK, SERIALIZATION_FAILURE, *UNAVAILABLE))

@@ -9,16 +9,16 @@ from sqlalchemy import Row, Select
 
 from models import text
 from models.idempotency_key import Key, recall
-from models.refusal import REFUSAL_OF_CONSTRAINT, IdempotencyKeyReused
+from models.refusal import REFUSAL_OF_CONSTRAINT, IdempotencyKeyReused, NotFound
 from models.relation import rows
 from resolvers.context import Context
-from resolvers.database import KeyTakenError, Statements
+from resolvers.database import Runner
 
-# What a rule or a faster twin says to a write: no. Why is read afterwards, by the same statement in either case.
-NO: tuple[type[Exception], ...] = (KeyTakenError, *set(REFUSAL_OF_CONSTRAINT.values()))
+# What a rule says to a write: no. Why is read afterwards, so that it is told in the same way wherever it was noticed.
+NO: tuple[type[Exception], ...] = tuple(set(REFUSAL_OF_CONSTRAINT.values()))
 
 
-def key_of(context: Context, mutation: str, request: Any, given: str | None) -> Key | None:
+def read_key(context: Context, mutation: str, request: Any, given: str | None) -> Key | None:
     """Read the key of a request from its input or from the header, which mean the same."""
     key = text.key(context.key(given), "idempotencyKey")
     if key is None:
@@ -35,14 +35,15 @@ async def once(context: Context, statement: Select[Any], key: Key | None, record
         row = None
     context.loaders.forget()
     if row is None and key is not None and (first := await replayed(context, context.database, key)):
-        return await context.database.row(rows(record, context.business).where(record.id == first.result_id))
+        row = await context.database.row(rows(record, context.business).where(record.id == first.result_id))
+        if row is None:
+            raise NotFound(noun=record.__name__.lower())
     return row
 
 
-async def replayed(context: Context, database: Any, key: Key) -> Row[Any] | None:
+async def replayed(context: Context, database: Runner, key: Key) -> Row[Any] | None:
     """Read what came of the request that first used this key, and mark the answer as a replay."""
-    runner: Statements = database
-    first = await runner.row(recall(key))
+    first = await database.row(recall(key))
     if first is None:
         return None
     if not first.same_request:

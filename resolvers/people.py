@@ -9,12 +9,12 @@ from models.person import Details, create, found
 from models.text import search
 from resolvers.connections import Connection, Listing, listed
 from resolvers.context import Context
-from resolvers.idempotency import key_of, once
+from resolvers.idempotency import once, read_key
 
 
 async def created(context: Context, record: Any, person: Details, idempotency_key: str | None) -> Row[Any] | None:
     """Write a person of the viewer's business."""
-    key = key_of(context, f"{record.__name__}Create", person, idempotency_key)
+    key = read_key(context, f"{record.__name__}Create", person, idempotency_key)
     return await once(context, create(record, context.business, person, key, context.authored()), key, record)
 
 

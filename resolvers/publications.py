@@ -17,7 +17,7 @@ from models.relations import BY_START
 from resolvers.connections import Connection, Listing, listed
 from resolvers.context import Context
 from resolvers.database import Statements
-from resolvers.idempotency import key_of, replayed
+from resolvers.idempotency import read_key, replayed
 
 
 @dataclass
@@ -30,6 +30,11 @@ class WindowOutcome:
     removed: int = 0
     booked: list[UUID] = field(default_factory=list)
     refusal: Refusal | None = None
+
+    @property
+    def is_written(self) -> bool:
+        """Whether anything of the window stands: a bad window has no appointments to show."""
+        return bool(self.created or self.kept or self.removed or self.booked)
 
 
 @dataclass(frozen=True)
@@ -49,7 +54,7 @@ class Published:
 
 async def publish_windows(context: Context, publication: Publication, idempotency_key: str | None) -> Published:
     """Write the appointments of a provider's windows, all in one transaction."""
-    key = key_of(context, "appointmentBulkCreate", publication, idempotency_key)
+    key = read_key(context, "appointmentBulkCreate", publication, idempotency_key)
 
     async def work(statements: Statements) -> Published:
         return await _publish(context, statements, publication, key)
@@ -62,9 +67,10 @@ async def publish_windows(context: Context, publication: Publication, idempotenc
 def published_in(context: Context, published: Published, page: Page) -> Connection | None:
     """List what the windows of a submission now contain; nothing after a dry run."""
     publication = published.publication
-    if publication.dry_run:
+    windows = [publication.windows[outcome.index] for outcome in published.outcomes if outcome.is_written]
+    if publication.dry_run or not windows:
         return None
-    statement = inside(context.business, publication.provider_id, publication.windows)
+    statement = inside(context.business, publication.provider_id, windows)
     listing = Listing("AppointmentBulkCreatePayload.appointments", Appointment, statement, BY_START)
     return listed(context, listing, page)
 
@@ -81,16 +87,16 @@ async def _publish(context: Context, statements: Statements, publication: Public
     outcomes = [WindowOutcome(n) for n in range(len(publication.windows))]
     for n, refusal in check(publication, provider.clock).items():
         outcomes[n].refusal = refusal
-    if publication.mode is BulkMode.REPLACE_WINDOW:
-        await statements.rows(lock_inside(context.business, publication))
     good = [outcome for outcome in outcomes if outcome.refusal is None]
     if good:
         windows = [publication.windows[outcome.index] for outcome in good]
+        if publication.mode is BulkMode.REPLACE_WINDOW:
+            await statements.rows(lock_inside(context.business, publication, windows))
         _tally(publication, good, await statements.rows(publish(context.business, publication, windows)))
     if publication.error_policy is ErrorPolicy.REJECT_EVERYTHING and any(outcome.refusal for outcome in outcomes):
         raise Refusals([outcome.refusal for outcome in outcomes if outcome.refusal])
     if key is not None:
-        await statements.run(remember(key, publication.provider_id, [_to_json(outcome) for outcome in outcomes]))
+        await statements.row(remember(key, publication.provider_id, [_to_json(outcome) for outcome in outcomes]))
     return Published(publication, outcomes)
 
 

@@ -8,6 +8,7 @@ from uuid import UUID
 from sqlalchemy import Row
 
 from models import Reservation, availability, reservation
+from models.idempotency_key import Key, remember
 from models.page import Order, Page
 from models.refusal import (
     AppointmentWithdrawn,
@@ -22,7 +23,7 @@ from models.relation import rows
 from models.reservation import ReservationStatus, Wish
 from resolvers.connections import Connection, Listing, listed
 from resolvers.context import Context
-from resolvers.idempotency import key_of, once
+from resolvers.idempotency import once, read_key
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,7 @@ class Change:
 
 async def create(context: Context, wish: Wish, idempotency_key: str | None) -> Row[Any]:
     """Hold an appointment for a client."""
-    key = key_of(context, "reservationCreate", wish, idempotency_key)
+    key = read_key(context, "reservationCreate", wish, idempotency_key)
     statement = reservation.hold(context.business, wish, key, context.authored())
     row = await once(context, statement, key, Reservation)
     if row is None:
@@ -45,18 +46,18 @@ async def create(context: Context, wish: Wish, idempotency_key: str | None) -> R
 
 async def confirm(context: Context, change: Change, idempotency_key: str | None) -> Row[Any]:
     """Turn a hold into a booking; a second time, answer the same booking."""
-    key = key_of(context, "reservationConfirm", change, idempotency_key)
+    key = read_key(context, "reservationConfirm", change, idempotency_key)
     statement = reservation.confirm(context.business, change.reservation_id, key, context.authored())
     row = await once(context, statement, key, Reservation)
-    return row or await _unless_already(context, change, ReservationStatus.CONFIRMED)
+    return row or await _unless_already(context, change, ReservationStatus.CONFIRMED, key)
 
 
 async def cancel(context: Context, change: Change, idempotency_key: str | None) -> Row[Any]:
     """Give a hold or a booking back; a second time, answer the same reservation."""
-    key = key_of(context, "reservationCancel", change, idempotency_key)
+    key = read_key(context, "reservationCancel", change, idempotency_key)
     statement = reservation.cancel(context.business, change.reservation_id, change.reason, key, context.authored())
     row = await once(context, statement, key, Reservation)
-    return row or await _unless_already(context, change, ReservationStatus.CANCELLED)
+    return row or await _unless_already(context, change, ReservationStatus.CANCELLED, key)
 
 
 def listing(context: Context, wanted: reservation.Wanted, order: Order, page: Page) -> Connection:
@@ -80,12 +81,14 @@ async def _why_not_held(context: Context, wish: Wish) -> Refusal:
     return SlotUnavailable("appointmentId", alternatives=await context.database.rows(near))
 
 
-async def _unless_already(context: Context, change: Change, wanted: ReservationStatus) -> Row[Any]:
+async def _unless_already(context: Context, change: Change, wanted: ReservationStatus, key: Key | None) -> Row[Any]:
     """Answer a reservation that already is what it was to become; refuse any other."""
     row = await context.database.row(rows(Reservation, context.business).where(Reservation.id == change.reservation_id))
     if row is None:
         raise NotFound("reservationId", noun="reservation")
     if row.status == wanted:
+        if key is not None:
+            await context.database.row(remember(key, row.id).on_conflict_do_nothing())
         return row
     if row.status == ReservationStatus.EXPIRED and wanted is ReservationStatus.CONFIRMED:
         raise HoldExpired("reservationId", expired_at=row.expires_at)

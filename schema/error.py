@@ -13,6 +13,7 @@ from models import refusal as refusals
 from models.node_id import encode
 from models.refusal import Refusal, Refusals
 from schema.connection import several
+from schema.reservation import ReservationStatus
 from schema.scalars import print_instant
 
 
@@ -78,7 +79,7 @@ class HoldExpiredError(UserError):
 
 @strawberry.type(description="The reservation's state does not allow the change.")
 class IllegalStateError(UserError):
-    state: str = strawberry.field(description="The state in which it is.")
+    state: ReservationStatus = strawberry.field(description="The state in which it is.")
 
 
 @strawberry.type(description="The same window was sent twice.")
@@ -146,13 +147,19 @@ class Refusing(FieldExtension):
         roots = info._raw_info.operation.selection_set.selections  # noqa: SLF001
         alone = len(roots) == 1 and isinstance(roots[0], FieldNode)
         info.context.mutation = None if alone else str(info.path.key)  # mutations run one after the other
+        selected = any(_selects("userErrors", node.selection_set, info) for node in info._raw_info.field_nodes)  # noqa: SLF001
         try:
-            return await next_(source, info, **kwargs)
+            payload = await next_(source, info, **kwargs)
         except (Refusal, Refusals) as refused:
-            if not any(_selects("userErrors", node.selection_set, info) for node in info._raw_info.field_nodes):  # noqa: SLF001
+            if not selected:
                 raise
             several = refused.refusals if isinstance(refused, Refusals) else [refused]
-            return self.field.type(user_errors=[shown(refusal) for refusal in several])
+            payload = self.field.type(user_errors=[shown(refusal) for refusal in several])
+        told = payload.user_errors if selected else ()
+        info.context.told += [error.code.value for error in told]
+        if payload.user_errors and not selected:
+            info.context.untold += payload.refusals()
+        return payload
 
 
 def _selects(name: str, selections: SelectionSetNode | None, info: strawberry.Info[Any, Any]) -> bool:

@@ -30,7 +30,6 @@ from schema.error import extensions
 log = logging.getLogger("holdfast.graphql")
 CONTRACT = schema._schema  # noqa: SLF001 -- graphql-core's own object, which Strawberry keeps there
 RULES = [complaint.LiteralsOfCorrectType if rule is ValuesOfCorrectTypeRule else rule for rule in specified_rules]
-LARGEST_DOCUMENT_KEPT = 20_000
 
 
 @dataclass(frozen=True)
@@ -55,28 +54,43 @@ class Prepared:
         return self.operation is not None and self.operation.operation is OperationType.QUERY
 
 
+class _InvalidError(Exception):
+    """What is wrong with a document, shaped as errors."""
+
+    def __init__(self, errors: list[GraphQLError], code: str) -> None:
+        super().__init__(code)
+        self.shaped = tuple(_shape(error, code) for error in errors)
+
+
 def prepare(question: Question) -> Prepared:
-    """Parse and validate a document, or remember that this was done before."""
-    prepared = _prepare_kept if len(question.document) <= LARGEST_DOCUMENT_KEPT else _prepare
-    return prepared(question.document, question.operation_name)
-
-
-def _prepare(text: str, operation_name: str | None) -> Prepared:
+    """Parse and validate a document, or remember that this was done before, and find the operation that is meant."""
+    checked = _checked_before if len(question.document) <= LARGEST_DOCUMENT_KEPT else _checked
     try:
-        document = parse(text, max_tokens=50_000, no_location=False)
-    except GraphQLError as error:
-        return _refused([error], "GRAPHQL_PARSE_FAILED")
-    if invalid := validate(CONTRACT, document, RULES, max_errors=10):
-        return _refused(invalid, "GRAPHQL_VALIDATION_FAILED")
-    operation = get_operation_ast(document, operation_name)
+        document = checked(question.document)
+    except _InvalidError as invalid:
+        return Prepared(None, None, invalid.shaped)
+    operation = get_operation_ast(document, question.operation_name)
     if operation is None:
-        problem = f"The document has no operation {operation_name!r}." if operation_name else _NOT_ONE
-        return _refused([GraphQLError(problem)], "GRAPHQL_VALIDATION_FAILED")
+        name = (question.operation_name or "")[:100]
+        problem = f"The document has no operation {name!r}." if name else _NOT_ONE
+        return Prepared(None, None, (_shape(GraphQLError(problem), "GRAPHQL_VALIDATION_FAILED"),))
     return Prepared(document, operation)
 
 
+def _checked(text: str) -> DocumentNode:
+    try:
+        document = parse(text, max_tokens=50_000)
+    except GraphQLError as error:
+        raise _InvalidError([error], "GRAPHQL_PARSE_FAILED") from None
+    if invalid := validate(CONTRACT, document, RULES, max_errors=10):
+        raise _InvalidError(invalid, "GRAPHQL_VALIDATION_FAILED")
+    return document
+
+
 _NOT_ONE = "The document has not exactly one operation; name the one that is meant in operationName."
-_prepare_kept = lru_cache(maxsize=512)(_prepare)
+# A document takes some 70 times its text: these may fill 70 MB. What is invalid is not kept.
+LARGEST_DOCUMENT_KEPT = 8_000
+_checked_before = lru_cache(maxsize=128)(_checked)
 
 
 async def answer(prepared: Prepared, question: Question, context: Context) -> dict[str, Any]:
@@ -97,6 +111,9 @@ async def answer(prepared: Prepared, question: Question, context: Context) -> di
     shaped: dict[str, Any] = {"data": done.data}
     if done.errors:
         shaped["errors"] = [_with_request(shape, context) for error in done.errors for shape in _fault(error, context)]
+    shaped.setdefault("errors", []).extend(_with_request(_told(refusal), context) for refusal in context.untold)
+    if not shaped["errors"]:
+        del shaped["errors"]
     if context.extensions:
         shaped["extensions"] = context.extensions
     return shaped
@@ -115,8 +132,8 @@ def _wrong_variables(operation: OperationDefinitionNode, given: dict[str, Any]) 
     return said[:10]
 
 
-def _refused(errors: list[GraphQLError], code: str) -> Prepared:
-    return Prepared(None, None, tuple(_shape(error, code) for error in errors))
+def _told(refusal: Refusal) -> dict[str, Any]:
+    return {"message": refusal.sentence, "extensions": extensions(refusal)}
 
 
 def _shape(error: GraphQLError, code: str) -> dict[str, Any]:
@@ -130,7 +147,7 @@ def _fault(error: GraphQLError, context: Context) -> list[dict[str, Any]]:
     cause = error.original_error
     if isinstance(cause, (Refusal, Refusals)):
         refusals = cause.refusals if isinstance(cause, Refusals) else [cause]
-        return [_shape(error, "") | {"message": each.sentence, "extensions": extensions(each)} for each in refusals]
+        return [_shape(error, "") | _told(each) for each in refusals]
     if cause is None:
         return [_shape(error, "INVALID_INPUT")]
     log.error("a resolver failed", exc_info=cause, extra={"request_id": context.request_id})

@@ -9,7 +9,7 @@ import strawberry
 
 from models.availability import Availability, span
 from models.node_id import key_of
-from models.page import Order, Sort
+from models.page import LARGEST_SIZE, Order, Sort
 from models.refusal import InvalidInput
 from models.reservation import Wanted
 from schema.reservation import ReservationStatus
@@ -90,14 +90,16 @@ def availability(filter_: AvailabilityFilter | None) -> Availability:
     """Read the filter of a search for appointments."""
     if filter_ is None:
         return Availability()
-    starts = filter_.starts_at or DateTimeRange()
+    starts, provider_ids = filter_.starts_at or DateTimeRange(), filter_.provider_ids
+    if provider_ids is not None and len(provider_ids) > LARGEST_SIZE:
+        raise InvalidInput("providerIds", problem=f"{len(provider_ids)} ids are too many; {LARGEST_SIZE} are allowed.")
     return Availability.read(
         starts=(starts.from_, starts.until),
         date=filter_.date,
         time_zone=filter_.time_zone,
         provider_ids=None
-        if filter_.provider_ids is None
-        else tuple(key_of("Provider", value, "providerIds", n) for n, value in enumerate(filter_.provider_ids)),
+        if provider_ids is None
+        else tuple(key_of("Provider", value, "providerIds", n) for n, value in enumerate(provider_ids)),
         location_id=_key("Location", filter_.location_id, "locationId"),
         service_id=_key("Service", filter_.service_id, "serviceId"),
         minimum_minutes=filter_.minimum_minutes,
@@ -111,7 +113,7 @@ def reservations(filter_: ReservationFilter | None) -> Wanted:
     starts = filter_.starts_at or DateTimeRange()
     starts_from, starts_until = span(starts.from_, starts.until)
     return Wanted(
-        status=None if filter_.status is None else tuple(filter_.status),
+        status=None if filter_.status is None else tuple(dict.fromkeys(filter_.status)),
         client_id=_key("Client", filter_.client_id, "clientId"),
         provider_id=_key("Provider", filter_.provider_id, "providerId"),
         starts_from=starts_from,

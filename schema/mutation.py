@@ -17,7 +17,7 @@ from schema.error import Refusing, UserError
 from schema.publication import AppointmentBulkCreateInput, AppointmentBulkCreatePayload, publication
 from schema.scalars import TimeZone
 
-KEY = "Sent again under the same key, a request is answered again, not done again. Kept for 24 hours."
+KEY = "Sent again under the same key, a request is answered again (as things stand by then), not done again. Kept for 24 hours."
 
 
 def mutation(description: str) -> Any:
@@ -127,7 +127,9 @@ class Mutation:
         published = await publications.publish_windows(info.context, publication(input), input.idempotency_key)
         return AppointmentBulkCreatePayload.of(published)
 
-    @mutation(description="Hold an appointment for a client. The hold lapses after 30 minutes unless it is confirmed.")
+    @mutation(
+        description="Hold an appointment for a client. The hold lapses (after 30 minutes, unless the business or service says otherwise) if it is not confirmed."
+    )
     async def reservation_create(self, info: Info, input: ReservationCreateInput) -> ReservationCreatePayload:  # noqa: A002
         wish = Wish(
             key_of("Client", input.client_id, "clientId"),

@@ -5,12 +5,11 @@ from typing import Any
 
 import strawberry
 
-from models import Appointment as AppointmentRecord
+from models import relations
 from models.node_id import key_of
 from models.page import Page
 from models.publication import BulkMode, ErrorPolicy, Publication, Window
-from models.refusal import InvalidInput
-from models.relation import One
+from models.refusal import InvalidInput, Refusal
 from resolvers.publications import Published, WindowOutcome, published_in
 from schema.connection import After, Before, First, Info, Last, page_of, several
 from schema.error import UserError, shown
@@ -57,7 +56,7 @@ class WindowResult:
         description="Appointments that do not fit the window and stay, because somebody has reserved them.",
     )
     async def booked_appointments(self, info: Info) -> Any:
-        link = One("booked", AppointmentRecord, "id")
+        link = relations.WINDOW_BOOKED_APPOINTMENT
         rows = [await row for row in [info.context.loaders.one(link, key) for key in self.outcome.booked]]
         return [row for row in rows if row is not None]
 
@@ -83,6 +82,10 @@ class AppointmentBulkCreatePayload:
     ) -> Any:
         page = Page.read(first, after, last, before)
         return self.published and published_in(info.context, self.published, page)
+
+    def refusals(self) -> list[Refusal]:
+        """What a lenient submission left out: told at the top where `userErrors` are not selected."""
+        return self.published.refusals if self.published else []
 
     @classmethod
     def of(cls, published: Published) -> "AppointmentBulkCreatePayload":

@@ -68,7 +68,7 @@ def _listening(settings: Settings) -> socket.socket:
     try:
         return socket.create_server((settings.host, settings.port), family=family, backlog=2048)
     except OSError as problem:
-        sentence = f"Port {settings.port} of {settings.host} cannot be used ({os.strerror(problem.errno or 0)}); set PORT or HOST."
+        sentence = f"Port {settings.port} of {settings.host} cannot be used ({str(problem.strerror).partition(' (')[0]}); set PORT or HOST."
         raise SettingsError(sentence) from None
 
 
@@ -90,7 +90,8 @@ def _database(settings: Settings) -> Iterator[str]:
         yield settings.database_url
         return
     signal.signal(signal.SIGTERM, _interrupt)  # so that what is embedded is stopped as Ctrl-C would
-    with embedded(settings.data_dir / "postgres") as url:
+    connections = max(200, settings.workers * settings.pool_size + 20)
+    with embedded(settings.data_dir / "postgres", settings={"max_connections": str(connections)}) as url:
         yield url
 
 

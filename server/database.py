@@ -25,6 +25,7 @@ def engine(url: str, pool_size: int) -> AsyncEngine:
         isolation_level="AUTOCOMMIT",
         pool_size=pool_size,
         max_overflow=0,
+        hide_parameters=True,
         pool_timeout=SECONDS_TO_CONNECT,
         connect_args={
             "options": " ".join(f"-c {name}={value}" for name, value in ROLE.items()),

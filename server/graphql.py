@@ -40,10 +40,11 @@ async def _answered(request: Request, media_type: str) -> Response:
     prepared = prepare(question)
     if request.method != "POST" and prepared.operation and not prepared.is_query:
         raise BadRequestError(405, "METHOD_NOT_ALLOWED", "Send a mutation by POST.", {"allow": "POST"})
-    body = await answer(prepared, question, _context(request))
+    context = _context(request)
+    body = await answer(prepared, question, context)
     request.state.log = {
         "operation": _name(prepared),
-        "errors": [e["extensions"]["code"] for e in body.get("errors", ())],
+        "errors": [*context.told, *(error["extensions"]["code"] for error in body.get("errors", ()))],
     }
     refused = "data" not in body
     return _response(body, 400 if refused and media_type == GRAPHQL_RESPONSE else 200, media_type)

@@ -89,7 +89,13 @@ def _end_with_parent() -> None:
     """Stop when the supervising process was killed: an orphan would keep its port."""
     parent = multiprocessing.parent_process()
     if parent is not None:
-        asyncio.get_running_loop().add_reader(parent.sentinel, signal.raise_signal, signal.SIGTERM)
+        loop, sentinel = asyncio.get_running_loop(), parent.sentinel
+
+        def end() -> None:
+            loop.remove_reader(sentinel)
+            signal.raise_signal(signal.SIGTERM)
+
+        loop.add_reader(sentinel, end)
 
 
 def worker() -> Starlette:

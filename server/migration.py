@@ -6,8 +6,10 @@ from alembic import command
 from alembic.config import Config
 from alembic.script import ScriptDirectory
 from sqlalchemy import NullPool, create_engine, text
+from sqlalchemy.exc import OperationalError
 
-from server.database import sqlalchemy_url
+from server.database import SECONDS_TO_CONNECT, sqlalchemy_url
+from server.postgres import PostgresError
 
 FOLDER = Path(__file__).parent.parent / "migrations"
 LOCK = 0x686F6C64666173  # "holdfas": any number will do, as long as it is the same in every process
@@ -30,8 +32,15 @@ def newest() -> str:
 
 def migrate(url: str, version: str = "head") -> None:
     """Bring the database to a version. Of many who try at once, one does it and the others wait."""
-    engine = create_engine(sqlalchemy_url(url), poolclass=NullPool)
-    with engine.connect() as guard, engine.connect() as connection:
+    engine = create_engine(
+        sqlalchemy_url(url), poolclass=NullPool, connect_args={"connect_timeout": SECONDS_TO_CONNECT}
+    )
+    try:
+        guard, connection = engine.connect(), engine.connect()
+    except OperationalError:
+        where = sqlalchemy_url(url).render_as_string(hide_password=True)
+        raise PostgresError(f"The database at {where} is out of reach; see DATABASE_URL.") from None
+    with guard, connection:
         guard.execute(text("SELECT pg_advisory_lock(:lock)"), {"lock": LOCK})
         configured = config()
         configured.attributes["connection"] = connection

@@ -5,10 +5,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self, TypeVar
 
+from sqlalchemy import make_url
+from sqlalchemy.exc import ArgumentError
+
 T = TypeVar("T")
 
 LOG_LEVELS = ("debug", "info", "warning", "error")
-POSTGRESQL = ("postgresql://", "postgres://")
 
 
 class SettingsError(Exception):
@@ -83,6 +85,11 @@ def _one_of(*allowed: str) -> Callable[[str], str]:
 
 
 def _database_url(value: str) -> str | None:
-    if value and not value.startswith(POSTGRESQL):
-        raise ValueError(f"unset, or an address that starts with {POSTGRESQL[0]}")
+    if value:
+        try:
+            known = make_url(value).drivername in ("postgresql", "postgres")
+        except (ArgumentError, ValueError):
+            known = False
+        if not known:
+            raise ValueError("unset, or an address like postgresql://user:password@host:5432/database")
     return value or None

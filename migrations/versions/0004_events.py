@@ -23,21 +23,38 @@ CREATE INDEX events_to_relay ON events (seq) WHERE relayed_at IS NULL;
 CREATE INDEX events_of_aggregate ON events (business_id, aggregate_id, seq);
 """
 
+RECORDED = ("business", "location", "provider", "service", "resource", "client")
+
+# No change without its event, no event without its change; and what the database stamps, nobody else writes.
 RECORD = """
--- No change without its event, no event without its change.
+CREATE FUNCTION stamp_change() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF TG_OP = 'INSERT' THEN
+        NEW.created_at := clock_timestamp();
+        NEW.version    := 1;
+    ELSE
+        NEW.id         := OLD.id;
+        NEW.created_at := OLD.created_at;
+        NEW.version    := OLD.version + 1;
+    END IF;
+    RETURN NEW;
+END $$;
+
 CREATE FUNCTION record_change() RETURNS trigger LANGUAGE plpgsql AS $$
+DECLARE
+    thing   jsonb := to_jsonb(CASE TG_OP WHEN 'DELETE' THEN OLD ELSE NEW END);
+    changed text  := CASE TG_OP WHEN 'INSERT' THEN 'created' WHEN 'UPDATE' THEN 'updated' ELSE 'deleted' END;
 BEGIN
     INSERT INTO events (business_id, type, aggregate_id, data)
-    VALUES (NEW.business_id,
-            'scheduling.' || TG_ARGV[0] || CASE TG_OP WHEN 'INSERT' THEN '.created.v1' ELSE '.updated.v1' END,
-            NEW.id, jsonb_build_object('id', NEW.id, 'version', NEW.version));
+    VALUES (coalesce(thing ->> 'business_id', thing ->> 'id')::uuid, format('scheduling.%s.%s.v1', TG_ARGV[0], changed),
+            (thing ->> 'id')::uuid, jsonb_build_object('id', thing -> 'id', 'version', thing -> 'version'));
     RETURN NULL;
 END $$;
-CREATE TRIGGER record AFTER INSERT OR UPDATE ON locations FOR EACH ROW EXECUTE FUNCTION record_change('location');
-CREATE TRIGGER record AFTER INSERT OR UPDATE ON providers FOR EACH ROW EXECUTE FUNCTION record_change('provider');
-CREATE TRIGGER record AFTER INSERT OR UPDATE ON services FOR EACH ROW EXECUTE FUNCTION record_change('service');
-CREATE TRIGGER record AFTER INSERT OR UPDATE ON resources FOR EACH ROW EXECUTE FUNCTION record_change('resource');
-CREATE TRIGGER record AFTER INSERT OR UPDATE ON clients FOR EACH ROW EXECUTE FUNCTION record_change('client');
+"""
+
+TRIGGERS = """
+CREATE TRIGGER stamp BEFORE INSERT OR UPDATE ON {table} FOR EACH ROW EXECUTE FUNCTION stamp_change();
+CREATE TRIGGER record AFTER INSERT OR UPDATE OR DELETE ON {table} FOR EACH ROW EXECUTE FUNCTION record_change('{noun}');
 """
 
 KEYS = """
@@ -55,26 +72,32 @@ CREATE TABLE idempotency_keys (
 );
 CREATE INDEX idempotency_keys_by_age ON idempotency_keys (created_at);
 
--- A key is kept for 24 hours; then its next use is a first use.
-CREATE FUNCTION forget_old_key() RETURNS trigger LANGUAGE plpgsql AS $$
+-- A key is kept for 24 hours; then its next use is a first use. Each new key takes a few old ones with it.
+CREATE FUNCTION forget_old_keys() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
+    NEW.created_at := clock_timestamp();
     DELETE FROM idempotency_keys
      WHERE business_id = NEW.business_id AND principal = NEW.principal AND key = NEW.key
-       AND clock_timestamp() - created_at >= '24:00:00';
+       AND NEW.created_at - created_at >= '24:00:00';
+    DELETE FROM idempotency_keys WHERE ctid = ANY (ARRAY(
+        SELECT ctid FROM idempotency_keys WHERE created_at <= NEW.created_at - interval '24:00:00'
+         ORDER BY created_at LIMIT 4 FOR UPDATE SKIP LOCKED));
     RETURN NEW;
 END $$;
-CREATE TRIGGER forget_old BEFORE INSERT ON idempotency_keys FOR EACH ROW EXECUTE FUNCTION forget_old_key();
+CREATE TRIGGER forget_old BEFORE INSERT ON idempotency_keys FOR EACH ROW EXECUTE FUNCTION forget_old_keys();
 """
 
 
 def upgrade() -> None:
     for step in (EVENTS, RECORD, KEYS):
         op.execute(step)
+    for noun in RECORDED:
+        op.execute(TRIGGERS.format(noun=noun, table="businesses" if noun == "business" else f"{noun}s"))
 
 
 def downgrade() -> None:
     op.execute("""
-    DROP FUNCTION record_change CASCADE;
+    DROP FUNCTION record_change, stamp_change CASCADE;
     DROP TABLE idempotency_keys, events;
-    DROP FUNCTION forget_old_key;
+    DROP FUNCTION forget_old_keys;
     """)

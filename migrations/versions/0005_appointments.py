@@ -58,7 +58,16 @@ CREATE TRIGGER record_withdrawn AFTER DELETE ON appointments
     REFERENCING OLD TABLE AS withdrawn FOR EACH STATEMENT EXECUTE FUNCTION record_withdrawn();
 """
 
-NEVER_CHANGES = """
+STAMP = """
+-- A chosen id could pass for the session of somebody's reservation.
+CREATE FUNCTION stamp_appointment() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    NEW.id         := uuidv7();
+    NEW.created_at := clock_timestamp();
+    RETURN NEW;
+END $$;
+CREATE TRIGGER stamp BEFORE INSERT ON appointments FOR EACH ROW EXECUTE FUNCTION stamp_appointment();
+
 CREATE FUNCTION refuse_change() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     RAISE EXCEPTION 'a published appointment never changes'
@@ -69,12 +78,12 @@ CREATE TRIGGER refuse_change BEFORE UPDATE ON appointments FOR EACH ROW EXECUTE 
 
 
 def upgrade() -> None:
-    for step in (TABLE, RECORD, NEVER_CHANGES):
+    for step in (TABLE, RECORD, STAMP):
         op.execute(step)
 
 
 def downgrade() -> None:
     op.execute("""
     DROP TABLE appointments;
-    DROP FUNCTION record_published, record_withdrawn, refuse_change;
+    DROP FUNCTION record_published, record_withdrawn, stamp_appointment, refuse_change;
     """)

@@ -128,8 +128,14 @@ BEGIN
         IF NEW.seat IS NULL THEN
             RETURN NULL;
         END IF;
+        -- All seats of a session keep its provider busy for the same time, whatever became of the buffers since.
+        SELECT coalesce(min(r.busy_from), place.busy_from), coalesce(max(r.busy_until), place.busy_until)
+          INTO place.busy_from, place.busy_until
+          FROM reservations r
+         WHERE r.business_id = NEW.business_id AND r.session_id = NEW.appointment_id AND r.live AND r.capacity > 1;
     END IF;
     clock := clock_timestamp();     -- now() would be stale after a lock wait
+    NEW.id           := uuidv7();    -- a chosen id could pass for somebody's session
     NEW.provider_id  := place.provider_id;
     NEW.service_id   := place.service_id;
     NEW.capacity     := place.capacity;
@@ -184,26 +190,41 @@ BEGIN
     NEW.confirmed_at := CASE WHEN OLD.status = 'HELD' AND NEW.status = 'CONFIRMED'
                              THEN greatest(clock, OLD.created_at) ELSE OLD.confirmed_at END;  -- a clock may step back
     NEW.cancelled_at := CASE WHEN OLD.live AND NEW.status = 'CANCELLED' THEN clock ELSE OLD.cancelled_at END;
-    NEW.version      := OLD.version + 1;
+    NEW.version      := OLD.version;
+    IF (NEW.status, NEW.note, NEW.cancel_reason) IS DISTINCT FROM (OLD.status, OLD.note, OLD.cancel_reason) THEN
+        NEW.version := OLD.version + 1;
+    END IF;
     RETURN NEW;
 END $$;
 CREATE TRIGGER keep BEFORE UPDATE ON reservations FOR EACH ROW EXECUTE FUNCTION keep_reservation();
 """
 
-# No change without its event, no event without its change.
+# No change without its event, no event without its change; and none goes without a trace.
 RECORD = """
 CREATE FUNCTION record_reservation() RETURNS trigger LANGUAGE plpgsql AS $$
+DECLARE
+    changed text := lower(NEW.status);
 BEGIN
+    IF TG_OP = 'UPDATE' AND OLD.status = NEW.status THEN
+        changed := 'updated';
+    END IF;
     INSERT INTO events (business_id, type, aggregate_id, data)
-    VALUES (NEW.business_id, 'scheduling.reservation.' || lower(NEW.status) || '.v1', NEW.id,
+    VALUES (NEW.business_id, 'scheduling.reservation.' || changed || '.v1', NEW.id,
             jsonb_build_object('id', NEW.id, 'client_id', NEW.client_id, 'provider_id', NEW.provider_id,
                                'appointment_id', NEW.appointment_id, 'starts_at', NEW.starts_at, 'ends_at', NEW.ends_at,
                                'status', NEW.status, 'version', NEW.version));
     RETURN NULL;
 END $$;
 CREATE TRIGGER record_insert AFTER INSERT ON reservations FOR EACH ROW EXECUTE FUNCTION record_reservation();
-CREATE TRIGGER record_update AFTER UPDATE OF status ON reservations
-    FOR EACH ROW WHEN (OLD.status <> NEW.status) EXECUTE FUNCTION record_reservation();
+CREATE TRIGGER record_update AFTER UPDATE ON reservations
+    FOR EACH ROW WHEN (OLD.version <> NEW.version) EXECUTE FUNCTION record_reservation();
+
+CREATE FUNCTION refuse_removal() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    RAISE EXCEPTION 'a reservation is cancelled, never deleted'
+          USING ERRCODE = 'check_violation', CONSTRAINT = 'reservation_is_history';
+END $$;
+CREATE TRIGGER refuse_removal BEFORE DELETE ON reservations FOR EACH ROW EXECUTE FUNCTION refuse_removal();
 """
 
 
@@ -215,5 +236,5 @@ def upgrade() -> None:
 def downgrade() -> None:
     op.execute("""
     DROP TABLE reservations;
-    DROP FUNCTION expire_lapsed_holds, place_reservation, keep_reservation, record_reservation;
+    DROP FUNCTION expire_lapsed_holds, place_reservation, keep_reservation, record_reservation, refuse_removal;
     """)
