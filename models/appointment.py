@@ -1,6 +1,7 @@
 """Appointments: the times that providers publish, and which of them can be reserved."""
 
 from datetime import datetime, timedelta
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import (
@@ -8,8 +9,10 @@ from sqlalchemy import (
     ColumnElement,
     ForeignKeyConstraint,
     Index,
+    Select,
     SmallInteger,
     UniqueConstraint,
+    and_,
     func,
     text,
 )
@@ -58,6 +61,12 @@ class Appointment(Record):
     ends_at: Mapped[datetime]
     capacity: Mapped[int] = mapped_column(SmallInteger, server_default=text("1"))
     created_at: Mapped[datetime] = stamped()
+
+
+def with_policies(statement: Select[Any]) -> Select[Any]:
+    """Join a selection of appointments with the business and the service, whose policies hold for them."""
+    of_service = and_(Service.business_id == Appointment.business_id, Service.id == Appointment.service_id)
+    return statement.join(Business, Business.id == Appointment.business_id).outerjoin(Service, of_service)
 
 
 def lead_time() -> ColumnElement[timedelta]:

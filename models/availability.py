@@ -10,7 +10,7 @@ from sqlalchemy import ColumnElement, Interval, Select, and_, func, literal_colu
 from sqlalchemy.orm import aliased
 
 from models import zone
-from models.appointment import Appointment, is_ahead
+from models.appointment import Appointment, is_ahead, with_policies
 from models.business import Business
 from models.record import columns
 from models.refusal import InvalidInput
@@ -107,11 +107,8 @@ def soonest(business: UUID) -> ColumnElement[datetime]:
 @lru_cache(maxsize=1024)
 def available(business: UUID) -> Select[Any]:
     """Select the appointments of a business that can be reserved now."""
-    return (
-        select(*columns(Appointment))
-        .join(Business, Business.id == Appointment.business_id)
-        .outerjoin(Service, and_(Service.business_id == Appointment.business_id, Service.id == Appointment.service_id))
-        .where(Appointment.business_id == business, Appointment.starts_at >= soonest(business), is_ahead(), is_free())
+    return with_policies(select(*columns(Appointment))).where(
+        Appointment.business_id == business, Appointment.starts_at >= soonest(business), is_ahead(), is_free()
     )
 
 

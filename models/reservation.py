@@ -30,7 +30,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import ExcludeConstraint, insert
 from sqlalchemy.orm import Mapped, column_property, mapped_column
 
-from models.appointment import Appointment, is_ahead, lead_time
+from models.appointment import Appointment, is_ahead, lead_time, with_policies
 from models.business import Business
 from models.client import Client
 from models.event import Event
@@ -225,13 +225,8 @@ def narrow(statement: Select[Any], wanted: Wanted) -> Select[Any]:
 def hold(business: UUID, wish: Wish, key: Key | None, authored: ColumnElement[bool]) -> Select[Any]:
     """Reserve an appointment: the claim, its event and its key in one statement; no row means no."""
     wanted = (
-        select(Appointment.business_id, Client.id, Appointment.id, literal(wish.note))
-        .join(Business, Business.id == Appointment.business_id)
+        with_policies(select(Appointment.business_id, Client.id, Appointment.id, literal(wish.note)))
         .join(Client, and_(Client.business_id == Appointment.business_id, Client.id == wish.client_id))
-        .outerjoin(
-            Service,
-            and_(Service.business_id == Appointment.business_id, Service.id == Appointment.service_id),
-        )
         .where(Appointment.business_id == business, Appointment.id == wish.appointment_id, is_ahead())
         .where(is_new(key), authored)
     )

@@ -30,6 +30,10 @@ from schema.error import extensions
 log = logging.getLogger("holdfast.graphql")
 CONTRACT = schema._schema  # noqa: SLF001 -- graphql-core's own object, which Strawberry keeps there
 RULES = [complaint.LiteralsOfCorrectType if rule is ValuesOfCorrectTypeRule else rule for rule in specified_rules]
+MOST_TOKENS = 50_000
+# A parsed document takes some 70 times its text: these may fill 70 MB. What is invalid is not kept.
+DOCUMENTS_KEPT, LARGEST_DOCUMENT_KEPT = 128, 8_000
+NOT_ONE = "The document has not exactly one operation; name the one that is meant in operationName."
 
 
 @dataclass(frozen=True)
@@ -72,14 +76,14 @@ def prepare(question: Question) -> Prepared:
     operation = get_operation_ast(document, question.operation_name)
     if operation is None:
         name = (question.operation_name or "")[:100]
-        problem = f"The document has no operation {name!r}." if name else _NOT_ONE
+        problem = f"The document has no operation {name!r}." if name else NOT_ONE
         return Prepared(None, None, (_shape(GraphQLError(problem), "GRAPHQL_VALIDATION_FAILED"),))
     return Prepared(document, operation)
 
 
 def _checked(text: str) -> DocumentNode:
     try:
-        document = parse(text, max_tokens=50_000)
+        document = parse(text, max_tokens=MOST_TOKENS)
     except GraphQLError as error:
         raise _InvalidError([error], "GRAPHQL_PARSE_FAILED") from None
     if invalid := validate(CONTRACT, document, RULES, max_errors=10):
@@ -87,10 +91,7 @@ def _checked(text: str) -> DocumentNode:
     return document
 
 
-_NOT_ONE = "The document has not exactly one operation; name the one that is meant in operationName."
-# A document takes some 70 times its text: these may fill 70 MB. What is invalid is not kept.
-LARGEST_DOCUMENT_KEPT = 8_000
-_checked_before = lru_cache(maxsize=128)(_checked)
+_checked_before = lru_cache(maxsize=DOCUMENTS_KEPT)(_checked)
 
 
 async def answer(prepared: Prepared, question: Question, context: Context) -> dict[str, Any]:
@@ -108,12 +109,11 @@ async def answer(prepared: Prepared, question: Question, context: Context) -> di
     if done.data is None and done.errors and all(error.path is None for error in done.errors):
         wrong = _wrong_variables(prepared.operation, question.variables) or done.errors
         return {"errors": [_with_request(_shape(error, "INVALID_INPUT"), context) for error in wrong]}
+    faults = [shape for error in done.errors or () for shape in _fault(error, context)]
+    faults += [_told(refusal) for refusal in context.untold]
     shaped: dict[str, Any] = {"data": done.data}
-    if done.errors:
-        shaped["errors"] = [_with_request(shape, context) for error in done.errors for shape in _fault(error, context)]
-    shaped.setdefault("errors", []).extend(_with_request(_told(refusal), context) for refusal in context.untold)
-    if not shaped["errors"]:
-        del shaped["errors"]
+    if faults:
+        shaped["errors"] = [_with_request(fault, context) for fault in faults]
     if context.extensions:
         shaped["extensions"] = context.extensions
     return shaped
