@@ -63,7 +63,7 @@ class Appointment(Record):
     created_at: Mapped[datetime] = stamped()
 
 
-def with_policies(statement: Select[Any]) -> Select[Any]:
+def with_policies(statement: Select[*tuple[Any, ...]]) -> Select[*tuple[Any, ...]]:
     """Join a selection of appointments with the business and the service, whose policies hold for them."""
     of_service = and_(Service.business_id == Appointment.business_id, Service.id == Appointment.service_id)
     return statement.join(Business, Business.id == Appointment.business_id).outerjoin(Service, of_service)
