@@ -17,8 +17,9 @@ from sqlalchemy import (
     select,
     true,
 )
-from sqlalchemy.dialects.postgresql import JSONB, Insert, insert
+from sqlalchemy.dialects.postgresql import JSONB, insert
 from sqlalchemy.orm import Mapped, mapped_column
+from sqlalchemy.sql.dml import ReturningInsert
 
 from models.record import Record, stamped
 
@@ -94,6 +95,7 @@ def recall(key: Key) -> Select[Any]:
     ).where(key.is_remembered())
 
 
-def remember(key: Key, result_id: UUID, result: Any = None) -> Insert:
-    """Keep the key of a request, and of its answer what cannot be read again from one row."""
-    return insert(IdempotencyKey).values(**asdict(key), result_id=result_id, result=result)
+def remember(key: Key, result_id: UUID, result: Any) -> ReturningInsert[Any]:
+    """Keep the key of a request, and of its answer what cannot be read again from one row; no row: it was taken."""
+    values = {**asdict(key), "result_id": result_id, "result": result}
+    return insert(IdempotencyKey).values(values).on_conflict_do_nothing().returning(IdempotencyKey.key)

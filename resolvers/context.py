@@ -45,14 +45,6 @@ class Context:
     def business(self) -> UUID:
         return self.viewer.business_id
 
-    def key(self, given: str | None) -> str | None:
-        """The idempotency key of a mutation: that of its input, or its share of the request's header."""
-        if given is not None:
-            return given
-        if self.idempotency_key is not None and self.mutation is not None:
-            return f"{self.idempotency_key}/{self.mutation}"
-        return self.idempotency_key
-
     def authored(self) -> ColumnElement[bool]:
         """The condition that names the viewer and the request to the events a statement writes."""
         return event.authored(self.viewer.principal, self.request_id)

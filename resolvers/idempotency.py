@@ -3,12 +3,13 @@
 import hashlib
 from dataclasses import asdict
 from typing import Any
+from uuid import UUID
 
 import orjson
 from sqlalchemy import Row, Select
 
 from models import text
-from models.idempotency_key import Key, recall
+from models.idempotency_key import Key, recall, remember
 from models.refusal import REFUSAL_OF_CONSTRAINT, IdempotencyKeyReused, NotFound
 from models.relation import rows
 from resolvers.context import Context
@@ -20,9 +21,11 @@ NO: tuple[type[Exception], ...] = tuple(set(REFUSAL_OF_CONSTRAINT.values()))
 
 def read_key(context: Context, mutation: str, request: Any, given: str | None) -> Key | None:
     """Read the key of a request from its input or from the header, which mean the same."""
-    key = text.key(context.key(given), "idempotencyKey")
+    key = text.key(context.idempotency_key if given is None else given, "idempotencyKey")
     if key is None:
         return None
+    if given is None and context.mutation is not None:
+        key = hashlib.sha256(f"{key}/{context.mutation}".encode()).hexdigest()  # this mutation's share of the header
     asked = orjson.dumps([mutation, asdict(request)], default=str, option=orjson.OPT_SORT_KEYS)
     return Key(context.business, context.viewer.principal, key, hashlib.sha256(asked).digest())
 
@@ -50,3 +53,9 @@ async def replayed(context: Context, database: Runner, key: Key) -> Row[Any] | N
         raise IdempotencyKeyReused("idempotencyKey")
     context.extensions["idempotentReplay"] = True
     return first
+
+
+async def keep(context: Context, database: Runner, key: Key, result_id: UUID, result: Any = None) -> None:
+    """Keep the key of what was just done or answered; of two different requests at once, the later one is refused."""
+    if await database.row(remember(key, result_id, result)) is None:
+        await replayed(context, database, key)

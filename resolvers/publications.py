@@ -9,7 +9,7 @@ from uuid import UUID
 from sqlalchemy import Row
 
 from models import Appointment
-from models.idempotency_key import Key, remember
+from models.idempotency_key import Key
 from models.page import Page
 from models.publication import BulkMode, ErrorPolicy, Publication, check, inside, lock_inside, lock_provider, publish
 from models.refusal import NotFound, OverlappingRows, Refusal, Refusals
@@ -17,7 +17,7 @@ from models.relations import BY_START
 from resolvers.connections import Connection, Listing, listed
 from resolvers.context import Context
 from resolvers.database import Statements
-from resolvers.idempotency import read_key, replayed
+from resolvers.idempotency import keep, read_key, replayed
 
 
 @dataclass
@@ -96,7 +96,7 @@ async def _publish(context: Context, statements: Statements, publication: Public
     if publication.error_policy is ErrorPolicy.REJECT_EVERYTHING and any(outcome.refusal for outcome in outcomes):
         raise Refusals([outcome.refusal for outcome in outcomes if outcome.refusal])
     if key is not None:
-        await statements.row(remember(key, publication.provider_id, [_to_json(outcome) for outcome in outcomes]))
+        await keep(context, statements, key, publication.provider_id, [_to_json(outcome) for outcome in outcomes])
     return Published(publication, outcomes)
 
 

@@ -8,7 +8,7 @@ from uuid import UUID
 from sqlalchemy import Row
 
 from models import Reservation, availability, reservation
-from models.idempotency_key import Key, remember
+from models.idempotency_key import Key
 from models.page import Order, Page
 from models.refusal import (
     AppointmentWithdrawn,
@@ -23,7 +23,7 @@ from models.relation import rows
 from models.reservation import ReservationStatus, Wish
 from resolvers.connections import Connection, Listing, listed
 from resolvers.context import Context
-from resolvers.idempotency import once, read_key
+from resolvers.idempotency import keep, once, read_key
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,7 @@ async def _unless_already(context: Context, change: Change, wanted: ReservationS
         raise NotFound("reservationId", noun="reservation")
     if row.status == wanted:
         if key is not None:
-            await context.database.row(remember(key, row.id).on_conflict_do_nothing())
+            await keep(context, context.database, key, row.id)
         return row
     if row.status == ReservationStatus.EXPIRED and wanted is ReservationStatus.CONFIRMED:
         raise HoldExpired("reservationId", expired_at=row.expires_at)

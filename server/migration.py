@@ -36,11 +36,11 @@ def migrate(url: str, version: str = "head") -> None:
         sqlalchemy_url(url), poolclass=NullPool, connect_args={"connect_timeout": SECONDS_TO_CONNECT}
     )
     try:
-        guard, connection = engine.connect(), engine.connect()
+        guard = engine.connect()
     except OperationalError:
         where = sqlalchemy_url(url).render_as_string(hide_password=True)
         raise PostgresError(f"The database at {where} is out of reach; see DATABASE_URL.") from None
-    with guard, connection:
+    with guard, engine.connect() as connection:
         guard.execute(text("SELECT pg_advisory_lock(:lock)"), {"lock": LOCK})
         configured = config()
         configured.attributes["connection"] = connection

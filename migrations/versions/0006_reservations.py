@@ -225,6 +225,7 @@ BEGIN
           USING ERRCODE = 'check_violation', CONSTRAINT = 'reservation_is_history';
 END $$;
 CREATE TRIGGER refuse_removal BEFORE DELETE ON reservations FOR EACH ROW EXECUTE FUNCTION refuse_removal();
+CREATE TRIGGER refuse_truncation BEFORE TRUNCATE ON reservations EXECUTE FUNCTION refuse_removal();
 """
 
 

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from models.node_id import encode
 from tests.conftest import Api
 
 Sql = Callable[..., list[tuple[Any, ...]]]
@@ -122,3 +123,73 @@ async def test_a_reservation_is_one_statement_with_its_event_and_its_key(
     assert len(statements()) == 1
     assert sql("SELECT count(*) FROM events WHERE type = 'scheduling.reservation.held.v1'") == [(1,)]
     assert sql("SELECT key FROM idempotency_keys") == [("once",)]
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "offered"),
+    [("0", "30 minutes", ["09:00", "09:15", "09:30", "09:45"]), ("30 minutes", "0", ["09:00", "09:45"])],
+)
+async def test_seats_of_one_group_share_its_busy_time_and_what_is_offered_beside_it_can_be_reserved(
+    api: Api, sql: Sql, before: str, after: str, offered: list[str]
+) -> None:
+    ada, charles = await api.provider(), await api.client()
+    ((service,),) = sql(
+        "INSERT INTO services (business_id, name, buffer_after) SELECT id, 'Analysis', %s::interval FROM businesses RETURNING id",
+        before,
+    )
+    analysis = {"serviceId": encode("Service", service)}
+    (group,) = await api.publish(ada, "2027-05-03T09:00:00Z", "2027-05-03T09:15:00Z", capacity=3, **analysis)
+    await api.publish(ada, "2027-05-03T09:15:00Z", "2027-05-03T10:00:00Z", **analysis)
+    await api.reserve(charles, group)
+    sql("UPDATE services SET buffer_after = %s::interval", after)
+
+    second = await api.reserve(charles, group)
+
+    assert (second["reservation"]["seat"], second["userErrors"]) == (2, [])
+    assert sql(
+        "SELECT count(*), count(DISTINCT (busy_from, busy_until)), max(busy_until - ends_at)::text = %s::interval::text FROM reservations",
+        before,
+    ) == [(2, 1, True)]
+    free = "{ availableAppointments { nodes { id startsAt } } }"
+    nodes = (await api(free))["availableAppointments"]["nodes"]
+    assert [node["startsAt"][11:16] for node in nodes] == offered
+    while nodes:
+        taken = await api.reserve(charles, nodes[0]["id"])
+        assert (taken["userErrors"], taken["reservation"]["status"]) == ([], "HELD")
+        nodes = (await api(free))["availableAppointments"]["nodes"]
+    assert sql("SELECT count(DISTINCT (busy_from, busy_until)) FROM reservations WHERE capacity = 3") == [(1,)]
+
+
+async def test_the_state_that_stands_in_the_way_is_one_of_those_of_a_reservation(api: Api) -> None:
+    ada, charles = await api.provider(), await api.client()
+    (nine,) = await api.publish(ada, "2027-05-03T09:00:00Z", "2027-05-03T09:15:00Z")
+    held = (await api.reserve(charles, nine))["reservation"]
+    await api.cancel(held["id"])
+
+    refused = await api.confirm(held["id"])
+    contract = await api("""{
+      __type(name: "IllegalStateError") { fields { name type { kind ofType { kind name enumValues { name } } } } }
+    }""")
+
+    (error,) = refused["userErrors"]
+    assert (error["__typename"], error["code"], error["state"]) == ("IllegalStateError", "ILLEGAL_STATE", "CANCELLED")
+    (state,) = [field["type"] for field in contract["__type"]["fields"] if field["name"] == "state"]
+    assert (state["kind"], state["ofType"]["kind"], state["ofType"]["name"]) == (
+        "NON_NULL",
+        "ENUM",
+        "ReservationStatus",
+    )
+    assert {"name": error["state"]} in state["ofType"]["enumValues"]
+
+
+async def test_a_refusal_at_the_top_names_the_state_as_well(api: Api) -> None:
+    ada, charles = await api.provider(), await api.client()
+    (nine,) = await api.publish(ada, "2027-05-03T09:00:00Z", "2027-05-03T09:15:00Z")
+    held = (await api.reserve(charles, nine))["reservation"]
+    await api.cancel(held["id"])
+    silent = "mutation ($input: ReservationConfirmInput!) { reservationConfirm(input: $input) { reservation { id } } }"
+
+    answer = await api.post(silent, input={"reservationId": held["id"]})
+
+    (error,) = answer["errors"]
+    assert (error["extensions"]["code"], error["extensions"]["state"]) == ("ILLEGAL_STATE", "CANCELLED")

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from typing import Any
+from uuid import uuid4
 
 import pytest
 
@@ -249,3 +250,50 @@ async def test_a_reservation_is_listed_by_what_it_is_now(api: Api, sql: Sql) -> 
     ):
         listed = await api(f"{{ reservations(filter: {{status: {status}}}) {{ nodes {{ id }} }} }}")
         assert [node["id"] for node in listed["reservations"]["nodes"]] == wanted
+
+
+async def test_a_cursor_of_the_longest_names_is_a_cursor(api: Api) -> None:
+    long = "\N{GRINNING FACE}" * 200
+    ids = [await api.client(long, long) for _ in range(3)]
+
+    async def ask(arguments: str) -> Any:
+        return (
+            await api(
+                f"{{ clients({arguments}, orderBy: [{{field: LAST_NAME}}, {{field: FIRST_NAME}}]) {{ {PAGE} }} }}"
+            )
+        )["clients"]
+
+    for backward in (False, True):
+        assert await walk(ask, 1, backward=backward) == [[identity] for identity in ids]
+    assert len((await ask("first: 1"))["pageInfo"]["endCursor"]) > 2_000
+
+
+async def test_a_status_that_is_named_70_000_times_is_one_status(api: Api) -> None:
+    ada, charles = await api.provider(), await api.client()
+    (nine, quarter_past) = await api.publish(ada, "2027-05-03T09:00:00Z", "2027-05-03T09:30:00Z")
+    held = (await api.reserve(charles, nine))["reservation"]["id"]
+    await api.cancel((await api.reserve(charles, quarter_past))["reservation"]["id"])
+    query = "query ($filter: ReservationFilter) { reservations(filter: $filter) { totalCount nodes { id } } }"
+
+    found = await api(query, filter={"status": ["HELD"] * 70_000})
+
+    assert found["reservations"] == {"totalCount": 1, "nodes": [{"id": held}]}
+
+
+@pytest.mark.parametrize("root", ["availableAppointments", "appointments"])
+async def test_appointments_of_100_providers_may_be_asked_for_at_once(
+    api: Api, statements: Callable[[], list[str]], root: str
+) -> None:
+    ada = await api.provider()
+    await api.publish(ada, "2027-05-03T09:00:00Z", "2027-05-03T09:15:00Z")
+    query = f"query ($filter: AvailabilityFilter) {{ {root}(filter: $filter) {{ totalCount }} }}"
+    several = [ada, *(encode("Provider", uuid4()) for _ in range(100))]
+
+    assert await api(query, filter={"providerIds": several[:100]}) == {root: {"totalCount": 1}}
+    statements()
+    answer = await api.post(query, filter={"providerIds": several})
+
+    (error,) = answer["errors"]
+    assert (error["extensions"]["code"], error["extensions"]["field"]) == ("INVALID_INPUT", "providerIds")
+    assert "100" in error["message"]
+    assert statements() == []

@@ -19,7 +19,7 @@ from starlette.applications import Starlette
 from models.business import DEFAULT_BUSINESS
 from models.node_id import encode
 from models.refusal import Unavailable
-from resolvers.database import DEADLOCK, SERIALIZATION_FAILURE, Statements, _refusal
+from resolvers.database import DEADLOCK, SERIALIZATION_FAILURE, Statements, _refusal, _told
 from server.database import engine
 from server.http import application
 from server.settings import Settings
@@ -34,20 +34,20 @@ SECONDS_TO_SETTLE = 10
 
 # Free means: somebody had it and gave it back, so that there is a reservation to confirm and to cancel.
 REACH = {
-    "free": "{hold}; UPDATE reservations SET status = 'CANCELLED' WHERE id = '{reservation}'",
+    "free": "{hold}; UPDATE reservations SET status = 'CANCELLED' WHERE provider_id = '{provider}'",
     "held": "{hold}",
     "lapsed": "UPDATE businesses SET hold_time = '0.000001'; {hold}; UPDATE businesses SET hold_time = '00:30:00'",
-    "confirmed": "{hold}; UPDATE reservations SET status = 'CONFIRMED' WHERE id = '{reservation}'",
+    "confirmed": "{hold}; UPDATE reservations SET status = 'CONFIRMED' WHERE provider_id = '{provider}'",
 }
 BEGIN = """
 INSERT INTO providers (business_id, id, first_name, last_name) VALUES ('{business}', '{provider}', 'Ada', 'Lovelace');
 INSERT INTO clients (business_id, id, first_name, last_name)
 SELECT '{business}', id, 'Charles', 'Babbage' FROM unnest('{{{owner}, {first}, {second}}}'::uuid[]) id;
-INSERT INTO appointments (business_id, id, provider_id, starts_at, ends_at)
-VALUES ('{business}', '{appointment}', '{provider}', '2027-05-03 09:00Z', '2027-05-03 09:15Z');
+INSERT INTO appointments (business_id, provider_id, starts_at, ends_at)
+VALUES ('{business}', '{provider}', '2027-05-03 09:00Z', '2027-05-03 09:15Z');
 """
-HOLD = """INSERT INTO reservations (business_id, id, client_id, appointment_id)
-VALUES ('{business}', '{reservation}', '{owner}', '{appointment}')"""
+HOLD = """INSERT INTO reservations (business_id, client_id, appointment_id)
+SELECT business_id, '{owner}', id FROM appointments WHERE provider_id = '{provider}'"""
 LAPSE = """UPDATE reservations SET status = 'EXPIRED'
 WHERE business_id = :business AND live_appointment_id = :appointment AND status = 'HELD' AND expires_at <= clock_timestamp()
 RETURNING id"""
@@ -126,10 +126,10 @@ class PacedDatabase:
                 await (transaction.commit() if keep else transaction.rollback())
                 return answer
         except DBAPIError as error:
-            state = getattr(error.orig, "sqlstate", None)
+            state, constraint = _told(error)
             if state in (DEADLOCK, SERIALIZATION_FAILURE):
                 pytest.fail(f"it would have to be tried again: {error.orig}")
-            raise (_refusal(error, state) or error) from None
+            raise _refusal(error, state, constraint) from None
 
     async def _before_commit(self) -> None:
         """A commit is a step of its own when somebody may be waiting for it."""
@@ -159,14 +159,16 @@ class Case:
 
     state: str
     ids: dict[str, UUID] = field(
-        default_factory=lambda: {
-            name: uuid4() for name in ("provider", "appointment", "reservation", "owner", "first", "second")
-        }
+        default_factory=lambda: {name: uuid4() for name in ("provider", "owner", "first", "second")}
     )
 
-    def sql(self) -> str:
+    def begin(self, connection: psycopg.Connection) -> None:
+        """Write the rows; the database chooses the ids of the appointment and of its reservation."""
         names = {"business": DEFAULT_BUSINESS, **self.ids}
-        return (BEGIN + REACH[self.state].replace("{hold}", HOLD)).format(**names)
+        connection.execute((BEGIN + REACH[self.state].replace("{hold}", HOLD)).format(**names).encode())
+        for name in ("appointment", "reservation"):
+            found = f"SELECT id FROM {name}s WHERE provider_id = %s"
+            ((self.ids[name],),) = connection.execute(found.encode(), [self.ids["provider"]]).fetchall()
 
     @property
     def opaque(self) -> dict[str, str]:
@@ -225,7 +227,7 @@ class Laboratory:
         """
         case = Case(state)
         chosen: list[int] = []
-        self.watch.execute(case.sql().encode())
+        case.begin(self.watch)
         clients = [case.ids[role] for role in ("first", "second")][-len(names) :]
         operations = [
             await self._start(case, n, name, clients[n], fails=first_fails and n == 0) for n, name in enumerate(names)

@@ -1,6 +1,7 @@
 """appointmentBulkCreate: what is published, kept, withdrawn and refused, and that a dry run tells the same."""
 
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -176,3 +177,59 @@ async def test_however_many_are_booked_they_are_reported_by_one_statement(
         assert len(done["results"][0]["bookedAppointments"]) == booked
 
     assert counts[0] == counts[1]
+
+
+async def test_what_a_lenient_bulk_left_out_is_told_at_the_top_where_user_errors_are_not_selected(
+    api: Api, sql: Sql
+) -> None:
+    ada = await api.provider()
+    document = "mutation ($input: AppointmentBulkCreateInput!) { appointmentBulkCreate(input: $input) { created %s } }"
+    wish = {
+        "providerId": ada,
+        "windows": [window("09:00", "10:00"), window("12:00", "11:00"), window("09:30", "09:45")],
+        "errorPolicy": "REJECT_FAILED_ROWS",
+    }
+
+    silent = await api.post(document % "kept", input=wish)
+    skipped = await api.post(document % "kept userErrors @skip(if: true) { code }", input=wish)
+    told = await api.post(document % "kept userErrors { code }", input=wish)
+
+    assert silent["data"] == {"appointmentBulkCreate": {"created": 4, "kept": 0}}
+    assert skipped["data"] == {"appointmentBulkCreate": {"created": 0, "kept": 4}}
+    for answer in (silent, skipped):
+        assert [(error["extensions"]["code"], error["extensions"]["field"]) for error in answer["errors"]] == [
+            ("INVALID_INPUT", "windows.1.endTime"),
+            ("OVERLAPPING_ROWS", "windows.2"),
+        ]
+        assert all(error["message"] and error["extensions"]["requestId"] for error in answer["errors"])
+    assert "errors" not in told
+    assert [error["code"] for error in told["data"]["appointmentBulkCreate"]["userErrors"]] == [
+        "INVALID_INPUT",
+        "OVERLAPPING_ROWS",
+    ]
+    assert sql("SELECT count(*) FROM appointments") == [(4,)]
+
+
+async def test_a_lenient_bulk_that_left_nothing_out_has_nothing_to_tell(api: Api) -> None:
+    silent = "mutation ($input: AppointmentBulkCreateInput!) { appointmentBulkCreate(input: $input) { created } }"
+    wish = {"providerId": await api.provider(), **window("09:00", "10:00"), "errorPolicy": "REJECT_FAILED_ROWS"}
+
+    answer = await api.post(silent, input=wish)
+
+    assert answer == {"data": {"appointmentBulkCreate": {"created": 4}}}
+
+
+async def test_ten_thousand_windows_of_one_slot_are_a_bulk_like_any_other(api: Api, sql: Sql) -> None:
+    ada, start, minute = await api.provider(), datetime(2027, 5, 3, tzinfo=UTC), timedelta(minutes=1)
+    starts = [start + 2 * n * minute for n in range(10_000)]  # each with a gap behind it
+    sent = [{"startTime": at.isoformat(), "endTime": (at + minute).isoformat()} for at in starts]
+    wish = {"windows": sent, "slotMinutes": 1}
+
+    first = await submit(api, ada, **wish)
+    again = await submit(api, ada, **wish, mode="REPLACE_WINDOW")
+
+    assert (first["userErrors"], again["userErrors"]) == ([], [])
+    assert (totals(first), totals(again)) == ((10_000, 0, 0), (0, 10_000, 0))
+    assert first["appointments"] == again["appointments"]
+    assert again["appointments"]["totalCount"] == 10_000
+    assert sql(EVENTS) == [(CREATED, 1)]

@@ -15,6 +15,16 @@ Sql = Callable[..., list[tuple[Any, ...]]]
 NINE = "2027-05-03 09:00Z"
 CLOSED = ["EXPIRED", "CANCELLED", "COMPLETED", "NO_SHOW"]
 HELD = [("scheduling.reservation.held.v1",)]
+UPDATED = [("scheduling.reservation.updated.v1",)]
+LONG_AGO = "2001-01-01 00:00Z"
+# What belongs to a business and may change, and the least that must be said of it.
+NOUNS: dict[str, dict[str, Any]] = {
+    "provider": {"first_name": "Bob", "last_name": "Frank"},
+    "client": {"first_name": "Bob", "last_name": "Frank"},
+    "service": {"name": "Analysis"},
+    "location": {"name": "Here", "time_zone": "UTC"},
+    "resource": {"name": "Room 1"},
+}
 
 
 class Practice:
@@ -135,7 +145,46 @@ def test_what_was_stamped_stays_as_it_was_stamped(practice: Practice, sql: Sql) 
 
     assert sql(stamped) == before
     assert sql("SELECT note, version FROM reservations") == [("hello", 2)]
-    assert practice.events("reservation") == HELD
+    assert practice.events("reservation") == HELD + UPDATED
+
+
+def is_of_now(sql: Sql, table: str, key: UUID) -> bool:
+    """Whether a row was stamped a moment ago."""
+    ((stamped,),) = sql(
+        f"SELECT clock_timestamp() - created_at < '5 s' AND created_at <= clock_timestamp() FROM {table} WHERE id = %s",
+        key,
+    )
+    return bool(stamped)
+
+
+@pytest.mark.parametrize("noun", NOUNS)
+def test_when_a_row_was_written_is_not_for_its_writer_to_say(practice: Practice, sql: Sql, noun: str) -> None:
+    key = practice.insert(f"{noun}s", **NOUNS[noun], created_at=LONG_AGO, version=41)
+
+    assert is_of_now(sql, f"{noun}s", key)
+    assert sql(f"SELECT version FROM {noun}s WHERE id = %s", key) == [(1,)]
+
+
+def test_when_an_appointment_was_published_is_not_for_its_publisher_to_say(practice: Practice, sql: Sql) -> None:
+    key = practice.publish(created_at=LONG_AGO)
+
+    assert is_of_now(sql, "appointments", key)
+
+
+@pytest.mark.parametrize("noun", [*NOUNS, "business"])
+def test_each_update_is_the_next_version_of_the_same_row(practice: Practice, sql: Sql, noun: str) -> None:
+    table = "businesses" if noun == "business" else f"{noun}s"
+    name = "first_name" if "first_name" in NOUNS.get(noun, {}) else "name"
+    key = practice.business if noun == "business" else practice.insert(table, **NOUNS[noun])
+    ((stamped,),) = sql(f"SELECT created_at::text FROM {table} WHERE id = %s", key)
+    others = sql(f"SELECT * FROM {table} WHERE id <> %s ORDER BY id", key)
+
+    for change in (f"{name} = 'Eve'", f"created_at = '{LONG_AGO}', version = 41", "id = uuidv7()"):
+        sql(f"UPDATE {table} SET {change} WHERE id = %s", key)
+
+    found = sql(f"SELECT {name}, version, created_at::text FROM {table} WHERE id = %s", key)
+    assert found == [("Eve", 4, stamped)]
+    assert sql(f"SELECT * FROM {table} WHERE id <> %s ORDER BY id", key) == others
 
 
 @pytest.mark.parametrize(
@@ -233,6 +282,45 @@ def test_the_buffers_of_both_services_keep_a_provider_busy(practice: Practice, s
     assert practice.events("reservation") == HELD
 
 
+def test_a_reservation_cannot_pass_for_a_seat_of_a_group(practice: Practice, sql: Sql) -> None:
+    group, single = practice.publish(capacity=2), practice.publish("2027-05-03 09:05Z")
+
+    disguised = practice.reserve(single, id=group)
+
+    assert disguised != group
+    with pytest.raises(ExclusionViolation) as refused:
+        practice.reserve(group)
+    assert rule(refused) == ("23P01", "provider_is_free")
+    assert sql("SELECT appointment_id FROM reservations") == [(single,)]
+    assert practice.events("reservation") == HELD
+
+
+def test_a_group_cannot_pass_for_the_session_of_somebodys_reservation(practice: Practice, sql: Sql) -> None:
+    single = practice.publish()
+    taken = practice.reserve(single)
+
+    disguised = practice.publish("2027-05-03 09:05Z", id=taken, capacity=2)
+
+    assert disguised != taken
+    with pytest.raises(ExclusionViolation) as refused:
+        practice.reserve(disguised)
+    assert rule(refused) == ("23P01", "provider_is_free")
+    assert sql("SELECT id, appointment_id FROM reservations") == [(taken, single)]
+    assert practice.events("reservation") == HELD
+
+
+def test_no_two_appointments_or_reservations_can_be_given_one_id(practice: Practice, sql: Sql) -> None:
+    chosen = uuid4()
+    nine, ten = practice.publish(id=chosen), practice.publish("2027-05-03 10:00Z", id=chosen)
+
+    first, second = practice.reserve(nine, id=chosen), practice.reserve(ten, id=chosen)
+
+    assert len({chosen, nine, ten, first, second}) == 5
+    assert sql(
+        "SELECT DISTINCT uuid_extract_version(id) FROM (SELECT id FROM appointments UNION SELECT id FROM reservations) x"
+    ) == [(7,)]
+
+
 @pytest.mark.parametrize("status", ["HELD", "CONFIRMED"])
 def test_one_provider_is_never_booked_twice(practice: Practice, status: str) -> None:
     nine, ten_past = practice.publish(), practice.publish("2027-05-03 09:10Z")
@@ -304,6 +392,26 @@ def test_seats_of_a_group_overlap_each_other_and_nothing_else(practice: Practice
 
     assert sql("SELECT seat FROM reservations WHERE live ORDER BY seat") == [(1,), (2,)]
     assert practice.events("reservation").count(HELD[0]) == 3
+
+
+@pytest.mark.parametrize(("before", "after"), [("00:00:00", "00:30:00"), ("00:30:00", "00:00:00")])
+def test_all_seats_of_a_group_are_busy_for_the_same_time(practice: Practice, sql: Sql, before: str, after: str) -> None:
+    analysis = practice.insert("services", name="Analysis", buffer_before=before, buffer_after=before)
+    group = practice.publish(capacity=3, service_id=analysis)
+    first = practice.reserve(group)
+    busy = "SELECT DISTINCT (starts_at - busy_from)::text, (busy_until - ends_at)::text FROM reservations WHERE live"
+    sql("UPDATE services SET buffer_before = %s, buffer_after = %s", after, after)
+
+    practice.reserve(group)
+
+    assert sql(busy) == [(before, before)]
+    practice.become(first, "CANCELLED")
+    practice.reserve(group)
+    assert sql(busy) == [(before, before)]
+    assert sql("SELECT seat FROM reservations WHERE live ORDER BY seat") == [(1,), (2,)]
+    sql("UPDATE reservations SET status = 'CANCELLED' WHERE live")
+    practice.reserve(group)
+    assert sql(busy) == [(after, after)]  # whoever comes first again finds the buffers as they are now
 
 
 def test_a_seat_is_taken_once(practice: Practice, sql: Sql) -> None:
@@ -406,16 +514,69 @@ def test_each_change_writes_one_event_and_no_change_writes_none(
         practice.become(reservation, status)
         practice.become(reservation, status)
     sql("UPDATE reservations SET note = 'hello'")
+    sql("UPDATE reservations SET note = 'hello', seat = 7")
 
     told = sql(
         "SELECT type, data->>'status', (data->>'version')::int FROM events WHERE aggregate_id = %s ORDER BY seq",
         reservation,
     )
     names = ["HELD", *statuses]
-    assert [(kind, status) for kind, status, _ in told] == [
-        (f"scheduling.reservation.{status.lower()}.v1", status) for status in names
+    assert told == [
+        *((f"scheduling.reservation.{status.lower()}.v1", status, n) for n, status in enumerate(names, 1)),
+        (*UPDATED[0], names[-1], len(names) + 1),
     ]
-    assert [version for *_, version in told] == sorted({version for *_, version in told})
+    assert sql("SELECT version FROM reservations") == [(len(names) + 1,)]
+
+
+@pytest.mark.parametrize("status", ["HELD", "CONFIRMED", *CLOSED])
+def test_a_reservation_is_history_and_never_deleted(practice: Practice, sql: Sql, status: str) -> None:
+    reservation = practice.reach(status)
+    told = practice.events("reservation")
+
+    with pytest.raises(CheckViolation) as refused:
+        sql("DELETE FROM reservations")
+
+    assert rule(refused) == ("23514", "reservation_is_history")
+    assert practice.status(reservation) == status
+    assert practice.events("reservation") == told
+
+
+@pytest.mark.parametrize("noun", NOUNS)
+def test_what_comes_changes_and_goes_leaves_one_event_each_time(practice: Practice, sql: Sql, noun: str) -> None:
+    key = practice.insert(f"{noun}s", **NOUNS[noun])
+    name = next(iter(NOUNS[noun]))
+
+    sql(f"UPDATE {noun}s SET {name} = 'Eve' WHERE id = %s", key)
+    sql(f"DELETE FROM {noun}s WHERE id = %s", key)
+
+    assert sql("SELECT business_id, type, data FROM events WHERE aggregate_id = %s ORDER BY seq", key) == [
+        (practice.business, f"scheduling.{noun}.{change}.v1", {"id": str(key), "version": version})
+        for change, version in (("created", 1), ("updated", 2), ("deleted", 2))
+    ]
+    assert sql(f"SELECT count(*) FROM {noun}s WHERE id = %s", key) == [(0,)]
+
+
+def test_who_has_a_reservation_stays_and_no_event_says_otherwise(practice: Practice, sql: Sql) -> None:
+    practice.become(practice.reserve(practice.publish()), "CANCELLED")
+
+    for table in ("clients", "providers"):
+        with pytest.raises(ForeignKeyViolation):
+            sql(f"DELETE FROM {table}")
+
+    assert sql("SELECT count(*) FROM events WHERE type LIKE '%%.deleted.%%'") == [(0,)]
+
+
+def test_a_change_of_a_business_is_told(practice: Practice, sql: Sql) -> None:
+    sql("UPDATE businesses SET lead_time = '12:00:00'")
+
+    assert sql("SELECT business_id, type, aggregate_id, data FROM events WHERE type LIKE '%%business%%'") == [
+        (
+            practice.business,
+            "scheduling.business.updated.v1",
+            practice.business,
+            {"id": str(practice.business), "version": 2},
+        )
+    ]
 
 
 def test_events_tell_ids_and_times_and_nothing_personal(practice: Practice, sql: Sql) -> None:

@@ -68,8 +68,8 @@ def test_an_empty_address_of_the_database_means_the_embedded_one() -> None:
         ("POOL_SIZE", "1e1", "a whole number from 1 to 100"),
         ("LOG_LEVEL", "", "one of debug, info, warning, error"),
         ("LOG_LEVEL", "loud", "one of debug, info, warning, error"),
-        ("DATABASE_URL", "mysql://db", "unset, or an address that starts with postgresql://"),
-        ("DATABASE_URL", "db.example.com", "unset, or an address that starts with postgresql://"),
+        ("DATABASE_URL", "mysql://db", "unset, or an address like postgresql://user:password@host:5432/database"),
+        ("DATABASE_URL", "db.example.com", "unset, or an address like postgresql://user:password@host:5432/database"),
     ],
     ids=lambda value: value[:20],
 )
@@ -121,3 +121,39 @@ def test_a_password_of_the_database_is_not_repeated() -> None:
         Settings.read({"DATABASE_URL": "mysql://holdfast:secret-4711@db/holdfast"})
 
     assert "secret-4711" not in str(told.value)
+
+
+@pytest.mark.parametrize(
+    ("command", "name", "value"),
+    [
+        ("serve", "DATABASE_URL", "postgresql://nobody@127.0.0.1:1/x"),
+        ("serve", "DATABASE_URL", "postgresql://nobody:secret-4711@127.0.0.1:1/x"),
+        ("migrate", "DATABASE_URL", "postgresql://nobody:secret-4711@127.0.0.1:1/x"),
+        ("seed", "DATABASE_URL", "postgresql://nobody:secret-4711@127.0.0.1:1/x"),
+        ("serve", "DATABASE_URL", "postgresql://x@host:notaport/x"),
+        ("serve", "DATABASE_URL", "postgresql://x:secret-4711@host:notaport/x"),
+        ("serve", "HOST", "nonsense.invalid"),
+    ],
+)
+def test_what_cannot_be_reached_is_one_sentence_and_nothing_starts(
+    command: str, name: str, value: str, tmp_path: Path
+) -> None:
+    environment = {**os.environ, "PORT": "0", "DATA_DIR": str(tmp_path / "data"), name: value}
+
+    done = subprocess.run(
+        [sys.executable, "-m", "server", command],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=30,
+    )
+
+    assert done.returncode == 2
+    assert done.stdout == ""
+    (sentence,) = done.stderr.splitlines()
+    assert sentence.endswith(".")
+    assert name in sentence
+    assert [harm for harm in ("Traceback", "secret-4711", "Error") if harm in sentence] == []
+    assert not (tmp_path / "data").exists()

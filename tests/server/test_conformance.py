@@ -17,6 +17,7 @@ import pytest
 from graphql import build_client_schema, get_introspection_query, print_schema
 from sqlalchemy.engine import make_url
 
+from models.node_id import encode
 from schema import schema
 from tests.conftest import ROOT, Api
 
@@ -360,3 +361,62 @@ def test_a_request_that_is_none_is_one_line_too(server: Any) -> None:
         (line["method"], line["path"], line["status"]) for n in range(3) for line in lines_of(server.log, f"none-{n}")
     ]
     assert told == [("POST", "/graphql", 400), ("GET", "/nowhere", 404), ("GET", "/livez", 200)]
+
+
+def test_a_fault_of_ours_is_one_line_that_quotes_nobody(server: Any, sql: Sql) -> None:
+    sql("ALTER TABLE providers ADD CONSTRAINT nobody CHECK (first_name <> 'Secretname')")
+    secrets = ["Secretname", "Secretsurname", "secret-4711@example.com", "secret-key-4711"]
+    first, last, mail, key = secrets
+    query = "mutation Add($input: ProviderCreateInput!) { providerCreate(input: $input) { provider { id } } }"
+    person = {"firstName": first, "lastName": last, "email": mail, "idempotencyKey": key}
+
+    answer = httpx2.post(
+        f"{server.url}/graphql",
+        json={"query": query, "variables": {"input": person}},
+        headers={"x-request-id": "fault"},
+    )
+
+    (error,) = answer.json()["errors"]
+    assert (error["message"], error["extensions"]) == ("Internal error", {"code": "INTERNAL", "requestId": "fault"})
+    assert [secret for secret in [*secrets, "nobody", "providers", "INSERT"] if secret in answer.text] == []
+    fault, line = lines_of(server.log, "fault")
+    assert (fault["level"], line["event"], line["errors"]) == ("error", "request", ["INTERNAL"])
+    assert "23514" in json.dumps(fault)  # enough for an operator to find the rule
+    log = server.log.read_text()
+    assert [secret for secret in [*secrets, "parameters: ", "Failing row"] if secret in log] == []
+    assert [json.loads(line)["request_id"] for line in log.splitlines() if '"level": "error"' in line] == ["fault"]
+    assert sql("SELECT count(*) FROM providers") == [(0,)]
+
+
+def test_a_refusal_that_a_payload_tells_is_told_to_the_operator_too(server: Any, sql: Sql) -> None:
+    ((provider, client),) = sql(
+        "WITH p AS (INSERT INTO providers (business_id, first_name, last_name) SELECT id, 'A', 'B' FROM businesses RETURNING id),"
+        " c AS (INSERT INTO clients (business_id, first_name, last_name) SELECT id, 'C', 'D' FROM businesses RETURNING id)"
+        " SELECT p.id, c.id FROM p, c"
+    )
+    ((appointment,),) = sql(
+        "INSERT INTO appointments (business_id, provider_id, starts_at, ends_at)"
+        " SELECT id, %s, '2027-05-03 09:00Z', '2027-05-03 09:15Z' FROM businesses RETURNING id",
+        provider,
+    )
+    wish = f'input: {{clientId: "{encode("Client", client)}", appointmentId: "{encode("Appointment", appointment)}"}}'
+    reserve = f"reservationCreate({wish}) {{ reservation {{ id }} userErrors {{ code }} }}"
+    add = 'clientCreate(input: {firstName: "", lastName: "D"}) { userErrors { code } }'
+    silent = f"reservationCreate({wish}) {{ reservation {{ id }} }}"
+    documents = {"first": reserve, "second": reserve, "both": f"{add} {reserve}", "silent": silent}
+
+    answers = {
+        name: httpx2.post(
+            f"{server.url}/graphql", json={"query": f"mutation {{ {document} }}"}, headers={"x-request-id": name}
+        ).json()
+        for name, document in documents.items()
+    }
+
+    assert ["errors" in answer for answer in answers.values()] == [False, False, False, True]
+    lines = {name: [line["errors"] for line in lines_of(server.log, name)] for name in documents}
+    assert lines == {
+        "first": [[]],
+        "second": [["SLOT_UNAVAILABLE"]],
+        "both": [["INVALID_INPUT", "SLOT_UNAVAILABLE"]],
+        "silent": [["SLOT_UNAVAILABLE"]],
+    }
