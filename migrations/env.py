@@ -3,10 +3,10 @@
 import os
 
 from alembic import context
-from server.database import sqlalchemy_url
 from sqlalchemy import Connection, create_engine, text
 
 from models import Record
+from server.database import sqlalchemy_url
 from server.settings import Settings
 
 # Named here, for all migrations: waiting behind a long report must not queue every booking behind us.
