@@ -307,6 +307,10 @@ def status_of(pid: int) -> Mapping[str, str]:
 
 @AS_ROOT
 def test_an_open_folder_needs_no_capability(open_folder: Path, supervise: Supervise) -> None:
+    programs = binaries()
+    if not all(folder.stat().st_mode & 0o001 for folder in (programs, *programs.parents)):
+        pytest.skip("the programs of PostgreSQL lie in a closed folder themselves")
+
     url = supervise(open_folder / "postgres").says()
 
     status = status_of(postmaster(open_folder / "postgres"))
