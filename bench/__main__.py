@@ -89,11 +89,11 @@ def measured(world: World, asked: argparse.Namespace) -> dict[str, Any]:
         "bulk_vs_copy": bulk["copy"] / bulk["ours"],
         "flat_first_page": spread([page["first_ms"] for page in flat.values()]),
         "flat_thousandth_page": spread([page["thousandth_ms"] for page in flat.values()]),
+        "rss_mb": rss_mb,
     }
     return {
         "runs": {name: asdict(run) for name, run in runs.items()},
         "ratios": {name: round(ratio, 3) for name, ratio in ratios.items()},
-        "rss_mb": round(rss_mb, 1),
         "bulk_seconds": bulk,
         "pages": flat,
     }
@@ -107,7 +107,7 @@ def table(results: dict[str, Any]) -> str:
             f"{name:18}{run['rps']:>10.0f}{run['p50_ms']:>10.2f}{run['p99_ms']:>10.2f}{run['cpu_us']:>11.0f}{run['postgres_us']:>13.0f}"
         )
     lines += ["", *(f"{name:24}{ratio:>8.3f}" for name, ratio in results["ratios"].items())]
-    lines += [f"{'rss_mb':24}{results['rss_mb']:>8.1f}", ""]
+    lines.append("")
     lines += [
         f"a page of 10 of one provider among {size:>12} appointments: first {page['first_ms']:.3f} ms, thousandth {page['thousandth_ms']:.3f} ms"
         for size, page in results["pages"].items()
