@@ -16,6 +16,7 @@ from sqlalchemy import (
     Select,
     SmallInteger,
     Text,
+    Update,
     and_,
     case,
     exists,
@@ -244,39 +245,30 @@ def confirm(business: UUID, reservation: UUID, key: Key | None, authored: Column
     change = (
         update(Reservation)
         .values(stored_status=CONFIRMED)
-        .where(
-            Reservation.business_id == business,
-            Reservation.id == reservation,
-            Reservation.stored_status == HELD,
-            Reservation.expires_at > func.clock_timestamp(),
-        )
-        .where(is_new(key), authored)
-        .returning(*columns(Reservation))
+        .where(Reservation.stored_status == HELD, Reservation.expires_at > func.clock_timestamp())
     )
-    return remembered(change.cte("change"), key)
+    return _changed(change, business, reservation, key, authored)
 
 
 def cancel(
     business: UUID, reservation: UUID, reason: str | None, key: Key | None, authored: ColumnElement[bool]
 ) -> Select[Any]:
     """Give back a hold that has not lapsed, or a booking that has not begun; no row means no."""
+    ends = case((Reservation.stored_status == HELD, Reservation.expires_at), else_=Reservation.starts_at)
     change = (
         update(Reservation)
         .values(stored_status=CANCELLED, cancel_reason=reason)
-        .where(
-            Reservation.business_id == business,
-            Reservation.id == reservation,
-            Reservation.live,
-            case(
-                (Reservation.stored_status == HELD, Reservation.expires_at),
-                else_=Reservation.starts_at,
-            )
-            > func.clock_timestamp(),
-        )
-        .where(is_new(key), authored)
-        .returning(*columns(Reservation))
+        .where(Reservation.live, ends > func.clock_timestamp())
     )
-    return remembered(change.cte("change"), key)
+    return _changed(change, business, reservation, key, authored)
+
+
+def _changed(
+    change: Update, business: UUID, reservation: UUID, key: Key | None, authored: ColumnElement[bool]
+) -> Select[Any]:
+    """Make a change to one reservation, its event and its key in one statement; no row means no."""
+    one = change.where(Reservation.business_id == business, Reservation.id == reservation, is_new(key), authored)
+    return remembered(one.returning(*columns(Reservation)).cte("change"), key)
 
 
 def why_not_held(business: UUID, wish: Wish) -> Select[Any]:
