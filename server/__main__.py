@@ -68,7 +68,8 @@ def _listening(settings: Settings) -> socket.socket:
     try:
         return socket.create_server((settings.host, settings.port), family=family, backlog=2048)
     except OSError as problem:
-        sentence = f"Port {settings.port} of {settings.host} cannot be used ({str(problem.strerror).partition(' (')[0]}); set PORT or HOST."
+        why = str(problem.strerror).partition(" (")[0]
+        sentence = f"Port {settings.port} of {settings.host} cannot be used ({why}); set PORT or HOST."
         raise SettingsError(sentence) from None
 
 

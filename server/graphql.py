@@ -10,7 +10,7 @@ from starlette.responses import FileResponse, Response
 from models.business import DEFAULT_BUSINESS
 from resolvers.context import Context, Viewer
 from schema.execution import Prepared, answer, prepare
-from server.request import BadRequestError, read
+from server.request import BadRequestError, read, refusal
 
 JSON = "application/json"
 GRAPHQL_RESPONSE = "application/graphql-response+json"
@@ -30,9 +30,7 @@ async def graphql(request: Request) -> Response:
         return await _answered(request, media_type)
     except BadRequestError as bad:
         request.state.log = {"errors": [bad.code]}
-        extensions = {"code": bad.code, "requestId": request.state.request_id}
-        body = {"errors": [{"message": str(bad), "extensions": extensions}]}
-        return _response(body, bad.status, media_type, bad.headers)
+        return _response(refusal(request, bad.code, str(bad)), bad.status, media_type, bad.headers)
 
 
 async def _answered(request: Request, media_type: str) -> Response:

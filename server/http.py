@@ -23,6 +23,7 @@ from server import logs
 from server.database import engine
 from server.graphql import graphql
 from server.migration import newest
+from server.request import refusal
 from server.settings import Settings
 
 GRAPHIQL = Path(__file__).parent / "graphiql"
@@ -53,9 +54,7 @@ async def refused(request: Request, error: Exception) -> Response:
     """Say no in the one shape that clients know, whatever it is about."""
     known = error if isinstance(error, HTTPException) else HTTPException(500, "Internal error")
     code = {404: "NOT_FOUND", 405: "METHOD_NOT_ALLOWED"}.get(known.status_code, "INTERNAL")
-    extensions = {"code": code, "requestId": request.state.request_id}
-    body = {"errors": [{"message": known.detail, "extensions": extensions}]}
-    return JSONResponse(body, known.status_code, known.headers)
+    return JSONResponse(refusal(request, code, known.detail), known.status_code, known.headers)
 
 
 def application(settings: Settings) -> Starlette:

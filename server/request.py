@@ -21,6 +21,11 @@ class BadRequestError(Exception):
         self.headers = headers or {}
 
 
+def refusal(request: Request, code: str, sentence: str) -> dict[str, Any]:
+    """Shape what is refused before anything was executed, as GraphQL shapes errors."""
+    return {"errors": [{"message": sentence, "extensions": {"code": code, "requestId": request.state.request_id}}]}
+
+
 async def read(request: Request) -> Question:
     """Read the question that a GET or a POST asks."""
     if request.method != "POST":
