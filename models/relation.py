@@ -55,9 +55,8 @@ def rows(target: Any, business: UUID) -> Select[Any]:
     return select(*columns(target)).where(target.business_id == business)
 
 
-def select_ones(relation: One, business: UUID, ids: Sequence[UUID]) -> Select[Any]:
-    """Select what a whole page of rows links to, in one statement."""
-    target: Any = relation.target
+def select_ones(target: Any, business: UUID, ids: Sequence[UUID]) -> Select[Any]:
+    """Select the rows of a table that have these ids, in one statement."""
     return rows(target, business).where(target.id == func.any(_array(ids)))
 
 

@@ -34,7 +34,6 @@ RESERVATION_CLIENT = One("Reservation.client", Client, "client_id")
 RESERVATION_PROVIDER = One("Reservation.provider", Provider, "provider_id")
 RESERVATION_SERVICE = One("Reservation.service", Service, "service_id")
 RESERVATION_APPOINTMENT = One("Reservation.appointment", Appointment, "appointment_id")
-WINDOW_BOOKED_APPOINTMENT = One("WindowResult.bookedAppointments", Appointment, "id")
 
 # Links to many
 PROVIDER_APPOINTMENTS = Many(

@@ -9,7 +9,8 @@ from sqlalchemy import Row
 from strawberry.dataloader import DataLoader
 
 from models.page import Page, Slice, cut
-from models.relation import Many, One, count_manys, select_manys, select_ones
+from models.record import Record
+from models.relation import Many, count_manys, select_manys, select_ones
 from resolvers.database import Database
 
 Batch = Callable[[list[UUID]], Coroutine[Any, Any, Sequence[Any]]]
@@ -23,15 +24,15 @@ class Loaders:
         self.business = business
         self.made: dict[Any, DataLoader[UUID, Any]] = {}
 
-    def one(self, relation: One, key: UUID) -> Awaitable[Row[Any] | None]:
-        """Load the row that a link leads to. Links to the same table share a loader."""
+    def one(self, target: type[Record], key: UUID) -> Awaitable[Row[Any] | None]:
+        """Load a row by its id. All links to a table share its loader."""
 
         async def batch(ids: list[UUID]) -> Sequence[Any]:
-            rows = await self.database.rows(select_ones(relation, self.business, ids))
+            rows = await self.database.rows(select_ones(target, self.business, ids))
             found = {row.id: row for row in rows}
             return [found.get(key) for key in ids]
 
-        return self._loader(relation.target, batch).load(key)
+        return self._loader(target, batch).load(key)
 
     async def many(self, relation: Many, page: Page, parent: UUID) -> Slice:
         """Load a page of the list that a link leads to."""

@@ -12,7 +12,6 @@ from models.node_id import decode, key_of
 from models.page import LARGEST_SIZE
 from models.record import columns
 from models.refusal import InvalidInput, NotFound
-from models.relation import One
 from resolvers.context import Context
 
 FOUND_BY_ID: dict[str, type[Record]] = {
@@ -35,7 +34,7 @@ async def find(context: Context, value: str, *field: str | int) -> Node:
     """Find whatever has this id; what belongs to another business is not there."""
     type_name, key = decode(value, *field)
     record = FOUND_BY_ID.get(type_name)
-    row = await context.loaders.one(One("node", record, "id"), key) if record else None
+    row = await context.loaders.one(record, key) if record else None
     if row is None:
         raise NotFound(*field, noun="node")
     return Node(type_name, row)
@@ -51,7 +50,7 @@ def find_all(context: Context, values: Sequence[str]) -> list[Awaitable[Node]]:
 async def find_one(context: Context, record: Any, value: str) -> Row[Any]:
     """Find a thing of one type by its id."""
     noun = record.__name__
-    row = await context.loaders.one(One(noun, record, "id"), key_of(noun, value, "id"))
+    row = await context.loaders.one(record, key_of(noun, value, "id"))
     if row is None:
         raise NotFound("id", noun=noun.lower())
     return row

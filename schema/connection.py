@@ -100,7 +100,7 @@ def one(relation: One, description: str, *, optional: bool = False) -> Any:
 
     def resolve(root: strawberry.Parent[Any], info: Info) -> Any:
         key = getattr(root, relation.key)
-        return None if key is None else info.context.loaders.one(relation, key)
+        return None if key is None else info.context.loaders.one(relation.target, key)
 
     named = maybe if optional else lazy
     return strawberry.field(resolver=resolve, graphql_type=named(relation.target.__name__), description=description)

@@ -5,7 +5,7 @@ from typing import Any
 
 import strawberry
 
-from models import relations
+from models import Appointment
 from models.node_id import key_of
 from models.page import Page
 from models.publication import BulkMode, ErrorPolicy, Publication, Window
@@ -56,8 +56,7 @@ class WindowResult:
         description="Appointments that do not fit the window and stay, because somebody has reserved them.",
     )
     async def booked_appointments(self, info: Info) -> Any:
-        link = relations.WINDOW_BOOKED_APPOINTMENT
-        rows = [await row for row in [info.context.loaders.one(link, key) for key in self.outcome.booked]]
+        rows = [await row for row in [info.context.loaders.one(Appointment, key) for key in self.outcome.booked]]
         return [row for row in rows if row is not None]
 
 
