@@ -51,8 +51,8 @@ class UnknownTimeZone(Refusal):
     code = "UNKNOWN_TIME_ZONE"
 
     def __init__(self, *field: str | int, zone: str, suggestions: Sequence[str]) -> None:
-        near = f"; did you mean {' or '.join(suggestions)}?" if suggestions else ""
-        super().__init__(*field, zone=zone, near=near.rstrip("?"), suggestions=list(suggestions))
+        near = f"; did you mean {' or '.join(suggestions)}" if suggestions else ""
+        super().__init__(*field, zone=zone, near=near, suggestions=list(suggestions))
 
 
 class NotFound(Refusal):

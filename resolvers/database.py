@@ -1,8 +1,9 @@
 """The only way to PostgreSQL: one autocommitted statement, or a short transaction; its errors become refusals."""
 
 import logging
+from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 from sqlalchemy import Executable, Row
 from sqlalchemy.exc import DBAPIError, OperationalError
@@ -24,15 +25,19 @@ class DatabaseFaultError(Exception):
     """A fault of ours, told by its SQLSTATE alone: what the database says of it may quote a row."""
 
 
-class Runner(Protocol):
+class Runner(ABC):
     """Whatever runs statements: the database, or one transaction of it."""
 
-    async def rows(self, statement: Executable) -> Sequence[Row[Any]]: ...
+    @abstractmethod
+    async def rows(self, statement: Executable) -> Sequence[Row[Any]]:
+        """Run one statement, and read all of its rows."""
 
-    async def row(self, statement: Executable) -> Row[Any] | None: ...
+    async def row(self, statement: Executable) -> Row[Any] | None:
+        """Run one statement, and read its first row, if it has one."""
+        return next(iter(await self.rows(statement)), None)
 
 
-class Statements:
+class Statements(Runner):
     """Runs statements on one connection, inside its transaction."""
 
     def __init__(self, connection: AsyncConnection) -> None:
@@ -42,11 +47,8 @@ class Statements:
         done = await self.connection.execute(statement)
         return done.all() if done.returns_rows else []
 
-    async def row(self, statement: Executable) -> Row[Any] | None:
-        return next(iter(await self.rows(statement)), None)
 
-
-class Database:
+class Database(Runner):
     """Runs statements on a pool of autocommitting connections."""
 
     def __init__(self, engine: AsyncEngine) -> None:
@@ -60,9 +62,6 @@ class Database:
                 return await Statements(connection).rows(statement)
 
         return await _tried(run)
-
-    async def row(self, statement: Executable) -> Row[Any] | None:
-        return next(iter(await self.rows(statement)), None)
 
     async def transaction(self, work: Callable[[Statements], Awaitable[T]], *, keep: bool = True) -> T:
         """Run several statements as one; unless `keep`, everything they wrote is taken back."""

@@ -93,11 +93,12 @@ async def _publish(context: Context, statements: Statements, publication: Public
         if publication.mode is BulkMode.REPLACE_WINDOW:
             await statements.rows(lock_inside(context.business, publication, windows))
         _tally(publication, good, await statements.rows(publish(context.business, publication, windows)))
-    if publication.error_policy is ErrorPolicy.REJECT_EVERYTHING and any(outcome.refusal for outcome in outcomes):
-        raise Refusals([outcome.refusal for outcome in outcomes if outcome.refusal])
+    published = Published(publication, outcomes)
+    if publication.error_policy is ErrorPolicy.REJECT_EVERYTHING and published.refusals:
+        raise Refusals(published.refusals)
     if key is not None:
         await keep(context, statements, key, publication.provider_id, [_to_json(outcome) for outcome in outcomes])
-    return Published(publication, outcomes)
+    return published
 
 
 def _tally(publication: Publication, good: Sequence[WindowOutcome], written: Sequence[Row[Any]]) -> None:

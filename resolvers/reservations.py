@@ -8,6 +8,7 @@ from uuid import UUID
 from sqlalchemy import Row
 
 from models import Reservation, availability, reservation
+from models.business import minutes
 from models.idempotency_key import Key
 from models.page import Order, Page
 from models.refusal import (
@@ -74,9 +75,8 @@ async def _why_not_held(context: Context, wish: Wish) -> Refusal:
         withdrawn = found.withdrawn
         return AppointmentWithdrawn("appointmentId") if withdrawn else NotFound("appointmentId", noun="appointment")
     if not found.ahead:
-        lead_time_minutes = int(found.lead_time.total_seconds() // 60)
         earliest_start: datetime = found.clock + found.lead_time
-        return TooLate("appointmentId", lead_time_minutes=lead_time_minutes, earliest_start=earliest_start)
+        return TooLate("appointmentId", lead_time_minutes=minutes(found.lead_time), earliest_start=earliest_start)
     near = availability.alternatives(context.business, found.provider_id, found.appointment_id, found.starts_at)
     return SlotUnavailable("appointmentId", alternatives=await context.database.rows(near))
 

@@ -147,19 +147,22 @@ class Refusing(FieldExtension):
         roots = info._raw_info.operation.selection_set.selections  # noqa: SLF001
         alone = len(roots) == 1 and isinstance(roots[0], FieldNode)
         info.context.mutation = None if alone else str(info.path.key)  # mutations run one after the other
-        selected = any(_selects("userErrors", node.selection_set, info) for node in info._raw_info.field_nodes)  # noqa: SLF001
         try:
             payload = await next_(source, info, **kwargs)
         except (Refusal, Refusals) as refused:
-            if not selected:
+            if not _selects_user_errors(info):
                 raise
             several = refused.refusals if isinstance(refused, Refusals) else [refused]
             payload = self.field.type(user_errors=[shown(refusal) for refusal in several])
-        told = payload.user_errors if selected else ()
-        info.context.told += [error.code.value for error in told]
-        if payload.user_errors and not selected:
+        if payload.user_errors and _selects_user_errors(info):
+            info.context.told += [error.code.value for error in payload.user_errors]
+        elif payload.user_errors:
             info.context.untold += payload.refusals()
         return payload
+
+
+def _selects_user_errors(info: strawberry.Info[Any, Any]) -> bool:
+    return any(_selects("userErrors", node.selection_set, info) for node in info._raw_info.field_nodes)  # noqa: SLF001
 
 
 def _selects(name: str, selections: SelectionSetNode | None, info: strawberry.Info[Any, Any]) -> bool:

@@ -1,15 +1,11 @@
 """The type Service."""
 
-from datetime import timedelta
 from typing import Any
 
 import strawberry
 
+from models.business import minutes
 from schema.node import Node
-
-
-def minutes(length: timedelta) -> int:
-    return int(length.total_seconds() // 60)
 
 
 @strawberry.type(description="What a provider does in an appointment.")

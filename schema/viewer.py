@@ -4,10 +4,10 @@ from typing import Any
 
 import strawberry
 
+from models.business import minutes
 from resolvers import nodes
 from schema.connection import Info
 from schema.scalars import TimeZone
-from schema.service import minutes
 
 
 @strawberry.type(description="A tenant, with its policies.")
