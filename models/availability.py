@@ -3,16 +3,29 @@
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from functools import cache, lru_cache
-from typing import Any
+from typing import Any, ClassVar
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Interval, Select, and_, func, literal_column, or_, select, true, union_all
+from sqlalchemy import (
+    ColumnElement,
+    Integer,
+    Interval,
+    Select,
+    Uuid,
+    and_,
+    func,
+    literal_column,
+    or_,
+    select,
+    true,
+    union_all,
+)
 from sqlalchemy.orm import aliased
 
 from models import zone
 from models.appointment import Appointment, is_ahead, with_policies
 from models.business import Business
-from models.record import columns
+from models.record import array_of, columns
 from models.refusal import InvalidInput
 from models.reservation import Reservation, is_claim
 from models.service import Service
@@ -24,12 +37,16 @@ LONGEST_SPAN = timedelta(days=366)
 class Availability:
     """What a search narrows availability to; an empty one means everything."""
 
+    fixed: ClassVar[tuple[str, ...]] = ()
+    uneven: ClassVar[tuple[str, ...]] = ("provider_ids",)  # how many they are decides how they are best looked for
+
+    provider_id: UUID | None = None
     provider_ids: tuple[UUID, ...] | None = None
     location_id: UUID | None = None
     service_id: UUID | None = None
     starts_from: datetime | None = None
     starts_until: datetime | None = None
-    minimum_minutes: int | None = None
+    minimum: timedelta | None = None
 
     @classmethod
     def read(
@@ -39,6 +56,7 @@ class Availability:
         date: date | None = None,
         time_zone: str | None = None,
         minimum_minutes: int | None = None,
+        provider_ids: tuple[UUID, ...] | None = None,
         **wanted: Any,
     ) -> "Availability":
         """Check a filter; a date is everything from its first instant to the next date's first instant."""
@@ -50,7 +68,12 @@ class Availability:
         if date is not None and time_zone is not None:
             first, end = zone.day(date, zone.zone(time_zone, "timeZone"))
             starts_from, starts_until = max(first, starts_from or first), min(end, starts_until or end)
-        return cls(starts_from=starts_from, starts_until=starts_until, minimum_minutes=minimum_minutes, **wanted)
+        minimum = None if minimum_minutes is None else timedelta(minutes=minimum_minutes)
+        if provider_ids is not None and len(provider_ids) == 1:  # an index then gives their times in order
+            wanted["provider_id"], provider_ids = provider_ids[0], None
+        return cls(
+            provider_ids=provider_ids, starts_from=starts_from, starts_until=starts_until, minimum=minimum, **wanted
+        )
 
 
 def span(starts_from: datetime | None, starts_until: datetime | None) -> tuple[datetime | None, datetime | None]:
@@ -82,7 +105,7 @@ def is_free() -> ColumnElement[bool]:
             is_claim(claim),
         )
         .order_by(claim.busy_from.desc())
-        .limit(1)
+        .limit(literal_column("1", Integer))
         .scalar_subquery()
     )
     is_taken = last_claim > Appointment.starts_at - func.coalesce(Service.buffer_before, none)
@@ -114,13 +137,10 @@ def available(business: UUID) -> Select[Any]:
 
 def narrow(statement: Select[Any], wanted: Availability) -> Select[Any]:
     """Narrow a selection of appointments to what a search asks for."""
+    if wanted.provider_id is not None:
+        statement = statement.where(Appointment.provider_id == wanted.provider_id)
     if wanted.provider_ids is not None:
-        only = len(wanted.provider_ids) == 1
-        statement = statement.where(
-            Appointment.provider_id == wanted.provider_ids[0]
-            if only
-            else Appointment.provider_id.in_(wanted.provider_ids)
-        )
+        statement = statement.where(Appointment.provider_id == func.any(array_of(wanted.provider_ids, Uuid)))
     if wanted.location_id is not None:
         statement = statement.where(Appointment.location_id == wanted.location_id)
     if wanted.service_id is not None:
@@ -129,9 +149,8 @@ def narrow(statement: Select[Any], wanted: Availability) -> Select[Any]:
         statement = statement.where(Appointment.starts_at >= wanted.starts_from)
     if wanted.starts_until is not None:
         statement = statement.where(Appointment.starts_at < wanted.starts_until)
-    if wanted.minimum_minutes is not None:
-        length = timedelta(minutes=wanted.minimum_minutes)
-        statement = statement.where(Appointment.ends_at - Appointment.starts_at >= length)
+    if wanted.minimum is not None:
+        statement = statement.where(Appointment.ends_at - Appointment.starts_at >= wanted.minimum)
     return statement
 
 

@@ -3,8 +3,8 @@
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from sqlalchemy import CheckConstraint, text
-from sqlalchemy.orm import Mapped, mapped_column
+from sqlalchemy import CheckConstraint, ColumnElement, Integer, cast, func, literal_column, text
+from sqlalchemy.orm import Mapped, column_property, mapped_column, synonym
 
 from models.record import Record, generated_id, stamped, versioned
 
@@ -15,6 +15,11 @@ DEFAULT_BUSINESS = UUID("00000000-0000-7000-8000-000000000001")
 def minutes(length: timedelta) -> int:
     """Tell a policy's length in whole minutes, as the API does."""
     return int(length.total_seconds() // 60)
+
+
+def in_minutes(length: Mapped[timedelta]) -> ColumnElement[int]:
+    """The same as a derived column."""
+    return cast(func.div(func.extract("epoch", length), literal_column("60")), Integer)
 
 
 class Business(Record):
@@ -34,3 +39,7 @@ class Business(Record):
     hold_time: Mapped[timedelta] = mapped_column(server_default=text("'00:30:00'"))
     created_at: Mapped[datetime] = stamped()
     version: Mapped[int] = versioned()
+
+    lead_time_minutes: Mapped[int] = column_property(in_minutes(lead_time))
+    hold_time_minutes: Mapped[int] = column_property(in_minutes(hold_time))
+    business_id: Mapped[UUID] = synonym("id")  # a business belongs to itself

@@ -2,7 +2,7 @@
 
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, ClassVar
 from uuid import UUID
 
 from sqlalchemy import (
@@ -10,10 +10,12 @@ from sqlalchemy import (
     CheckConstraint,
     ColumnElement,
     Index,
+    LargeBinary,
     Select,
+    Text,
+    Uuid,
     exists,
     func,
-    literal,
     select,
     true,
 )
@@ -21,7 +23,7 @@ from sqlalchemy.dialects.postgresql import JSONB, insert
 from sqlalchemy.orm import Mapped, mapped_column
 from sqlalchemy.sql.dml import ReturningInsert
 
-from models.record import Record, stamped
+from models.record import Record, bound, stamped
 
 KEPT_FOR = timedelta(hours=24)
 
@@ -48,6 +50,8 @@ class IdempotencyKey(Record):
 @dataclass(frozen=True)
 class Key:
     """A key as its sender used it."""
+
+    fixed: ClassVar[tuple[str, ...]] = ()
 
     business_id: UUID
     principal: str
@@ -80,7 +84,11 @@ def remembered(written: CTE, key: Key | None) -> Select[Any]:
     kept = insert(IdempotencyKey).from_select(
         ["business_id", "principal", "key", "request_hash", "result_id"],
         select(
-            literal(key.business_id), literal(key.principal), literal(key.key), literal(key.request_hash), written.c.id
+            bound(key.business_id, Uuid),
+            bound(key.principal, Text),
+            bound(key.key, Text),
+            bound(key.request_hash, LargeBinary),
+            written.c.id,
         ),
     )
     return answer.add_cte(kept.cte("kept"))

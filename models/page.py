@@ -5,14 +5,15 @@ import binascii
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, ClassVar
 from uuid import UUID
 
 import orjson
-from sqlalchemy import ColumnElement, Select, and_, or_, tuple_
+from sqlalchemy import ColumnElement, Integer, Select, and_, literal_column, or_, tuple_
 from sqlalchemy.orm import QueryableAttribute
 
 from models.refusal import InvalidInput
+from models.zone import written
 
 DEFAULT_SIZE = 20
 LARGEST_SIZE = 100
@@ -32,19 +33,46 @@ Order = tuple[Sort, ...]
 """Columns that together tell any two rows apart; the last is the id."""
 
 
+class Place(tuple[Any, ...]):
+    """Where a row stands in a list: its values of the order's columns."""
+
+    __slots__ = ()
+
+
+@dataclass(frozen=True)
+class Listed:
+    """A list as its cursors know it: how it is called, what its rows are, and in which order they come."""
+
+    name: str
+    target: Any
+    order: Order
+
+    @property
+    def signature(self) -> str:
+        """What tells its cursors from those of another list, or of another order."""
+        return self.name + "".join(f"{'-' if sort.descending else '+'}{sort.column}" for sort in self.order)
+
+    def columns(self) -> list[QueryableAttribute[Any]]:
+        return [getattr(self.target, sort.column) for sort in self.order]
+
+
 @dataclass(frozen=True)
 class Page:
-    """Which part of a list: `size` rows after (or, backward, before) a cursor, or from an offset."""
+    """Which part of a list: `size` rows after (or, backward, before) a place, or from an offset."""
 
+    fixed: ClassVar[tuple[str, ...]] = ("of", "size", "backward")  # what shapes the statement; the rest only fills it
+
+    of: Listed
     size: int = DEFAULT_SIZE
-    after: str | None = None
-    before: str | None = None
+    after: Place | None = None
+    before: Place | None = None
     backward: bool = False
-    offset: int = 0
+    offset: int | None = None
 
     @classmethod
     def read(
         cls,
+        of: Listed,
         first: int | None = None,
         after: str | None = None,
         last: int | None = None,
@@ -64,8 +92,14 @@ class Page:
             raise InvalidInput(given[1], problem=f"Give either {given[0]} or {given[1]}.")
         if offset and (after or before or last):
             raise InvalidInput("offset", problem="Give either an offset or a cursor.")
-        size = first or last or limit or DEFAULT_SIZE
-        return cls(size, after, before, backward=last is not None, offset=offset or 0)
+        return cls(
+            of,
+            first or last or limit or DEFAULT_SIZE,
+            _place(after, of, "after"),
+            _place(before, of, "before"),
+            backward=last is not None,
+            offset=offset or None,
+        )
 
 
 @dataclass(frozen=True)
@@ -77,24 +111,26 @@ class Slice:
     has_next: bool
 
 
-def cursor(row: Any, order: Order, name: str) -> str:
-    """Tell where in the list called `name` a row stands."""
-    place = [_signature(order, name), *(getattr(row, sort.column) for sort in order)]
+def cursor(row: Any, of: Listed) -> str:
+    """Tell where in a list a row stands."""
+    keys = (getattr(row, sort.column) for sort in of.order)
+    place = [of.signature, *(written(key) if isinstance(key, datetime) else key for key in keys)]
     return base64.urlsafe_b64encode(orjson.dumps(place)).decode().rstrip("=")
 
 
-def select_page(statement: Select[Any], record: Any, order: Order, page: Page, name: str) -> Select[Any]:
+def select_page(statement: Select[Any], page: Page, more: int = 1) -> Select[Any]:
     """Narrow a list to a page, and one row more, by which `cut` knows whether the list goes on."""
-    for side, backward in ((page.after, False), (page.before, True)):
-        if side is not None:
-            field = "before" if backward else "after"
-            statement = statement.where(_beyond(record, order, _place(side, order, name, field), backward))
+    for place, backward in ((page.after, False), (page.before, True)):
+        if place is not None:
+            statement = statement.where(_beyond(page.of, place, backward))
     ordered = [
         column.desc() if sort.descending != page.backward else column.asc()
-        for sort, column in ((sort, getattr(record, sort.column)) for sort in order)
+        for sort, column in zip(page.of.order, page.of.columns(), strict=True)
     ]
-    statement = statement.order_by(*ordered).limit(page.size + 1)
-    return statement.offset(page.offset) if page.offset else statement
+    # The size stands in the statement itself: told only afterwards, it would leave the planner guessing.
+    limit = literal_column(str(page.size + more), Integer)
+    statement = statement.order_by(*ordered).limit(limit)
+    return statement if page.offset is None else statement.offset(page.offset)
 
 
 def cut(rows: Sequence[Any], page: Page) -> Slice:
@@ -103,14 +139,12 @@ def cut(rows: Sequence[Any], page: Page) -> Slice:
     kept = list(rows[: page.size])
     if page.backward:
         return Slice(kept[::-1], has_previous=more, has_next=page.before is not None)
-    return Slice(kept, has_previous=page.after is not None or page.offset > 0, has_next=more)
+    return Slice(kept, has_previous=page.after is not None or page.offset is not None, has_next=more)
 
 
-def _signature(order: Order, name: str) -> str:
-    return name + "".join(f"{'-' if sort.descending else '+'}{sort.column}" for sort in order)
-
-
-def _place(value: str, order: Order, name: str, field: str) -> list[str]:
+def _place(value: str | None, of: Listed, field: str) -> Place | None:
+    if value is None:
+        return None
     try:
         place = (
             orjson.loads(base64.urlsafe_b64decode(value + "=" * (-len(value) % 4)))
@@ -121,36 +155,34 @@ def _place(value: str, order: Order, name: str, field: str) -> list[str]:
         place = None
     if (
         not isinstance(place, list)
-        or len(place) != len(order) + 1
+        or len(place) != len(of.order) + 1
         or not all(isinstance(key, str) and "\0" not in key for key in place)
-        or place[0] != _signature(order, name)
+        or place[0] != of.signature
     ):
         raise InvalidInput(field, problem=f"{field} is not a cursor of this list; use one that its answer contained.")
-    return place[1:]
+    try:
+        return Place(_typed(column, key) for column, key in zip(of.columns(), place[1:], strict=True))
+    except ValueError:
+        raise InvalidInput(field, problem="This is not a cursor of this list.") from None
 
 
-def _beyond(record: Any, order: Order, place: Sequence[str], backward: bool) -> ColumnElement[bool]:
-    columns = [getattr(record, sort.column) for sort in order]
-    keys = [_typed(column, key, backward) for column, key in zip(columns, place, strict=True)]
-    down = [sort.descending != backward for sort in order]
+def _typed(column: QueryableAttribute[Any], key: str) -> Any:
+    parsers: dict[type, Callable[[str], Any]] = {datetime: datetime.fromisoformat, UUID: UUID}
+    return parsers.get(column.type.python_type, str)(key)
+
+
+def _beyond(of: Listed, place: Place, backward: bool) -> ColumnElement[bool]:
+    columns = of.columns()
+    down = [sort.descending != backward for sort in of.order]
     if len(set(down)) == 1:
-        row, mark = tuple_(*columns), tuple_(*keys)
+        row, mark = tuple_(*columns), tuple_(*place)
         return row < mark if down[0] else row > mark
     return or_(
         *(
             and_(
-                *(column == key for column, key in zip(columns[:n], keys[:n], strict=True)),
-                columns[n] < keys[n] if down[n] else columns[n] > keys[n],
+                *(column == key for column, key in zip(columns[:n], place[:n], strict=True)),
+                columns[n] < place[n] if down[n] else columns[n] > place[n],
             )
-            for n in range(len(order))
+            for n in range(len(columns))
         )
     )
-
-
-def _typed(column: QueryableAttribute[Any], key: str, backward: bool) -> Any:
-    parsers: dict[type, Callable[[str], Any]] = {datetime: datetime.fromisoformat, UUID: UUID}
-    parse = parsers.get(column.type.python_type, str)
-    try:
-        return parse(key)
-    except ValueError:
-        raise InvalidInput("before" if backward else "after", problem="This is not a cursor of this list.") from None

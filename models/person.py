@@ -1,7 +1,7 @@
 """Persons: what providers and clients have in common, and how either is written and found."""
 
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, ClassVar
 from uuid import UUID
 
 from sqlalchemy import (
@@ -12,7 +12,7 @@ from sqlalchemy import (
     Select,
     func,
     insert,
-    literal,
+    literal_column,
     or_,
     select,
 )
@@ -21,7 +21,7 @@ from sqlalchemy.schema import SchemaItem
 
 from models import text, zone
 from models.idempotency_key import Key, is_new, remembered
-from models.record import OfBusiness, columns
+from models.record import OfBusiness, bound, columns
 from models.relation import rows
 
 
@@ -52,6 +52,8 @@ class Person(OfBusiness):
 class Details:
     """What somebody tells of themselves."""
 
+    fixed: ClassVar[tuple[str, ...]] = ()
+
     first_name: str
     last_name: str
     email: str | None = None
@@ -71,19 +73,35 @@ class Details:
 def create(record: Any, business: UUID, person: Details, key: Key | None, authored: ColumnElement[bool]) -> Select[Any]:
     """Write a person, and the key of the request in the same statement."""
     values = {"business_id": business, **asdict(person)}
-    row = select(*(literal(value, getattr(record, name).type).label(name) for name, value in values.items())).where(
+    row = select(*(bound(value, getattr(record, name).type).label(name) for name, value in values.items())).where(
         is_new(key), authored
     )
     written = insert(record).from_select(list(values), row).returning(*columns(record))
     return remembered(written.cte("written"), key)
 
 
-def found(record: Any, business: UUID, search: str | None) -> Select[Any]:
-    """Select persons; `search` is looked for in both names and the email address, to the letter but for case."""
+@dataclass(frozen=True)
+class Sought:
+    """What a list of persons is narrowed to."""
+
+    fixed: ClassVar[tuple[str, ...]] = ()
+
+    search: str | None = None
+
+    @classmethod
+    def read(cls, search: str | None) -> "Sought":
+        """Check what is looked for."""
+        return cls(None if search is None else text.name(search, "search"))
+
+
+def found(record: Any, business: UUID, sought: Sought) -> Select[Any]:
+    """Select persons; what is sought may stand in both names or the email address, to the letter but for case."""
     statement = rows(record, business)
-    if search is None:
+    if sought.search is None:
         return statement
     full_name = func.concat(record.first_name, " ", record.last_name)
-    return statement.where(
-        or_(full_name.icontains(search, autoescape=True), record.email.icontains(search, autoescape=True))
-    )
+    return statement.where(or_(_contains(full_name, sought.search), _contains(record.email, sought.search)))
+
+
+def _contains(text: ColumnElement[str], part: str) -> ColumnElement[bool]:
+    return func.strpos(func.lower(text), func.lower(part)) > literal_column("0")

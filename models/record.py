@@ -4,7 +4,8 @@ from datetime import datetime, timedelta
 from typing import Any, ClassVar
 from uuid import UUID
 
-from sqlalchemy import DateTime, Interval, Label, Text, Uuid, inspect, text
+from sqlalchemy import ColumnElement, DateTime, Interval, Label, Text, Uuid, bindparam, inspect, literal, text
+from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 CLOCK = text("clock_timestamp()")
@@ -52,3 +53,13 @@ def columns(record: Any) -> list[Label[Any]]:
         for attribute in inspect(record).mapper.column_attrs
         if not attribute.deferred
     ]
+
+
+def bound(value: Any, type_: Any) -> ColumnElement[Any]:
+    """Put a value into a statement; a compiler gives the place of a value instead, and fills it at each run."""
+    return value if isinstance(value, ColumnElement) else literal(value, type_)
+
+
+def array_of(values: Any, type_: Any) -> ColumnElement[Any]:
+    """Put several values into a statement, as one."""
+    return values if isinstance(values, ColumnElement) else bindparam(None, list(values), type_=ARRAY(type_))

@@ -1,8 +1,8 @@
-"""Relations: how one type leads to another, declared as data, so that every executor reads the same declaration."""
+"""Relations: how one type leads to another, declared as data, so that both executors read the same declaration."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 from uuid import UUID
 
 from sqlalchemy import (
@@ -19,7 +19,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import ARRAY
 
-from models.page import Order, Page, select_page
+from models.page import Listed, Order, Page, select_page
 from models.record import Record, columns
 
 # In words: SQLAlchemy would read the column's table once more inside an EXISTS, and match the children of all parents.
@@ -45,9 +45,35 @@ class Many:
     order: Order
     base: Callable[[UUID], Select[Any]] | None = None
 
+    @property
+    def listed(self) -> Listed:
+        return Listed(self.name, self.target, self.order)
+
     def select(self, business: UUID) -> Select[Any]:
         """Select every row of the business that the list could contain."""
         return self.base(business) if self.base else rows(self.target, business)
+
+
+@dataclass(frozen=True)
+class Listing:
+    """A list at the root: the rows of `target` that `select` finds in a business for what is wanted."""
+
+    name: str
+    target: type[Record]
+    select: Callable[[UUID, Any], Select[Any]]
+
+    def listed(self, order: Order) -> Listed:
+        return Listed(self.name, self.target, order)
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a document asks of a listing: what it is narrowed to, and which page of it."""
+
+    fixed: ClassVar[tuple[str, ...]] = ()
+
+    wanted: Any
+    page: Page
 
 
 def rows(target: Any, business: UUID) -> Select[Any]:
@@ -63,18 +89,20 @@ def select_ones(target: Any, business: UUID, ids: Sequence[UUID]) -> Select[Any]
 def select_manys(relation: Many, business: UUID, ids: Sequence[UUID], page: Page) -> Select[Any]:
     """Select the page of each list of a whole page of parents, in one statement; `parent_id` tells whose a row is."""
     parent = _parents(ids)
-    child = select_page(
-        relation.select(business).where(relation.on(PARENT)), relation.target, relation.order, page, relation.name
-    ).lateral("child")
+    child = select_page(relation.select(business).where(relation.on(PARENT)), page).lateral("child")
     return select(parent.c.id.label("parent_id"), *child.c).join_from(parent, child, true())
 
 
 def count_manys(relation: Many, business: UUID, ids: Sequence[UUID]) -> Select[Any]:
     """Count each list of a whole page of parents, in one statement."""
     parent = _parents(ids)
-    child = relation.select(business).where(relation.on(PARENT)).with_only_columns(func.count().label("total"))
-    counted = child.lateral("counted")
+    counted = count(relation.select(business).where(relation.on(PARENT))).lateral("counted")
     return select(parent.c.id.label("parent_id"), counted.c.total).join_from(parent, counted, true())
+
+
+def count(selection: Select[Any]) -> Select[Any]:
+    """Count a whole list."""
+    return selection.with_only_columns(func.count().label("total"), maintain_column_froms=True)
 
 
 def _parents(ids: Sequence[UUID]) -> TableValuedAlias:

@@ -1,15 +1,21 @@
 """The map of the schema: every relation between two types, and every order that a list can have."""
 
-from sqlalchemy import ColumnElement, and_, exists
+from functools import partial
+from typing import Any
+from uuid import UUID
 
+from sqlalchemy import ColumnElement, Select, and_, exists
+
+from models import availability, person, reservation
 from models.appointment import Appointment
-from models.availability import available
+from models.availability import Availability, available
+from models.business import Business
 from models.client import Client
 from models.location import Location
 from models.page import Sort
 from models.provider import Provider
-from models.relation import Many, One
-from models.reservation import CONFIRMED, HELD, Reservation, is_claim
+from models.relation import Listing, Many, One, rows
+from models.reservation import CONFIRMED, HELD, Reservation, Wanted, is_claim
 from models.service import Service
 
 BY_START = (Sort("starts_at"), Sort("id"))
@@ -26,7 +32,27 @@ def _is_claimed(status: ColumnElement[str]) -> ColumnElement[bool]:
     )
 
 
+def _available(business: UUID, wanted: Availability) -> Select[Any]:
+    return availability.narrow(available(business), wanted)
+
+
+def _appointments(business: UUID, wanted: Availability) -> Select[Any]:
+    return availability.narrow(rows(Appointment, business), wanted)
+
+
+def _reservations(business: UUID, wanted: Wanted) -> Select[Any]:
+    return reservation.narrow(rows(Reservation, business), wanted)
+
+
+# Lists at the root
+AVAILABLE_APPOINTMENTS = Listing("availableAppointments", Appointment, _available)
+APPOINTMENTS = Listing("appointments", Appointment, _appointments)
+RESERVATIONS = Listing("reservations", Reservation, _reservations)
+PROVIDERS = Listing("providers", Provider, partial(person.found, Provider))
+CLIENTS = Listing("clients", Client, partial(person.found, Client))
+
 # Links to one
+VIEWER_BUSINESS = One("Viewer.business", Business, "business_id")
 APPOINTMENT_PROVIDER = One("Appointment.provider", Provider, "provider_id")
 APPOINTMENT_SERVICE = One("Appointment.service", Service, "service_id")
 APPOINTMENT_LOCATION = One("Appointment.location", Location, "location_id")

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Any
+from typing import Any, ClassVar
 from uuid import UUID
 
 from sqlalchemy import (
@@ -21,7 +21,6 @@ from sqlalchemy import (
     case,
     exists,
     func,
-    literal,
     literal_column,
     or_,
     select,
@@ -36,7 +35,7 @@ from models.business import Business
 from models.client import Client
 from models.event import Event
 from models.idempotency_key import Key, is_new, remembered
-from models.record import Record, columns, generated_id, versioned
+from models.record import Record, bound, columns, generated_id, versioned
 from models.service import Service
 
 
@@ -60,9 +59,21 @@ HELD, CONFIRMED, CANCELLED, EXPIRED = (
 class Wish:
     """What a client asks for."""
 
+    fixed: ClassVar[tuple[str, ...]] = ()
+
     client_id: UUID
     appointment_id: UUID
     note: str | None = None
+
+
+@dataclass(frozen=True)
+class Change:
+    """A reservation that is to change, and why."""
+
+    fixed: ClassVar[tuple[str, ...]] = ()
+
+    reservation_id: UUID
+    reason: str | None = None
 
 
 class Reservation(Record):
@@ -201,6 +212,8 @@ def is_claim(reservation: type[Reservation] = Reservation) -> ColumnElement[bool
 class Wanted:
     """What a list of reservations is narrowed to; an empty one means everything."""
 
+    fixed: ClassVar[tuple[str, ...]] = ("status",)
+
     status: tuple[ReservationStatus, ...] | None = None
     client_id: UUID | None = None
     provider_id: UUID | None = None
@@ -211,7 +224,7 @@ class Wanted:
 def narrow(statement: Select[Any], wanted: Wanted) -> Select[Any]:
     """Narrow a selection of reservations to what is asked for."""
     if wanted.status is not None:
-        statement = statement.where(Reservation.status.in_(wanted.status))
+        statement = statement.where(Reservation.status.in_([status.value for status in wanted.status]))
     if wanted.client_id is not None:
         statement = statement.where(Reservation.client_id == wanted.client_id)
     if wanted.provider_id is not None:
@@ -226,7 +239,7 @@ def narrow(statement: Select[Any], wanted: Wanted) -> Select[Any]:
 def hold(business: UUID, wish: Wish, key: Key | None, authored: ColumnElement[bool]) -> Select[Any]:
     """Reserve an appointment: the claim, its event and its key in one statement; no row means no."""
     wanted = (
-        with_policies(select(Appointment.business_id, Client.id, Appointment.id, literal(wish.note)))
+        with_policies(select(Appointment.business_id, Client.id, Appointment.id, bound(wish.note, Text)))
         .join(Client, and_(Client.business_id == Appointment.business_id, Client.id == wish.client_id))
         .where(Appointment.business_id == business, Appointment.id == wish.appointment_id, is_ahead())
         .where(is_new(key), authored)
@@ -240,34 +253,34 @@ def hold(business: UUID, wish: Wish, key: Key | None, authored: ColumnElement[bo
     return remembered(claim.cte("claim"), key)
 
 
-def confirm(business: UUID, reservation: UUID, key: Key | None, authored: ColumnElement[bool]) -> Select[Any]:
+def confirm(business: UUID, asked: Change, key: Key | None, authored: ColumnElement[bool]) -> Select[Any]:
     """Turn a hold that has not lapsed into a booking; no row means no."""
     change = (
         update(Reservation)
         .values(stored_status=CONFIRMED)
         .where(Reservation.stored_status == HELD, Reservation.expires_at > func.clock_timestamp())
     )
-    return _changed(change, business, reservation, key, authored)
+    return _changed(change, business, asked, key, authored)
 
 
-def cancel(
-    business: UUID, reservation: UUID, reason: str | None, key: Key | None, authored: ColumnElement[bool]
-) -> Select[Any]:
+def cancel(business: UUID, asked: Change, key: Key | None, authored: ColumnElement[bool]) -> Select[Any]:
     """Give back a hold that has not lapsed, or a booking that has not begun; no row means no."""
     ends = case((Reservation.stored_status == HELD, Reservation.expires_at), else_=Reservation.starts_at)
     change = (
         update(Reservation)
-        .values(stored_status=CANCELLED, cancel_reason=reason)
+        .values(stored_status=CANCELLED, cancel_reason=asked.reason)
         .where(Reservation.live, ends > func.clock_timestamp())
     )
-    return _changed(change, business, reservation, key, authored)
+    return _changed(change, business, asked, key, authored)
 
 
 def _changed(
-    change: Update, business: UUID, reservation: UUID, key: Key | None, authored: ColumnElement[bool]
+    change: Update, business: UUID, asked: Change, key: Key | None, authored: ColumnElement[bool]
 ) -> Select[Any]:
     """Make a change to one reservation, its event and its key in one statement; no row means no."""
-    one = change.where(Reservation.business_id == business, Reservation.id == reservation, is_new(key), authored)
+    one = change.where(
+        Reservation.business_id == business, Reservation.id == asked.reservation_id, is_new(key), authored
+    )
     return remembered(one.returning(*columns(Reservation)).cte("change"), key)
 
 

@@ -3,8 +3,9 @@
 from datetime import timedelta
 
 from sqlalchemy import CheckConstraint, ForeignKeyConstraint, text
-from sqlalchemy.orm import Mapped, mapped_column
+from sqlalchemy.orm import Mapped, column_property, mapped_column
 
+from models.business import in_minutes
 from models.record import OfBusiness, Record
 
 
@@ -28,3 +29,6 @@ class Service(OfBusiness, Record):
     buffer_after: Mapped[timedelta] = mapped_column(server_default=text("'0'"))
     lead_time: Mapped[timedelta | None]
     hold_time: Mapped[timedelta | None]
+
+    buffer_before_minutes: Mapped[int] = column_property(in_minutes(buffer_before))
+    buffer_after_minutes: Mapped[int] = column_property(in_minutes(buffer_after))

@@ -32,11 +32,6 @@ def email(value: str | None, *field: str | int) -> str | None:
     return clean
 
 
-def search(value: str | None) -> str | None:
-    """Check what is looked for."""
-    return None if value is None else name(value, "search")
-
-
 def key(value: str | None, *field: str | int) -> str | None:
     """Check an idempotency key."""
     if value is None:

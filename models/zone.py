@@ -39,6 +39,12 @@ def near(name: str, known: Iterable[str]) -> list[str]:
     return list(dict.fromkeys(found))[:3]
 
 
+def written(instant: datetime) -> str:
+    """Write an instant in UTC (RFC 3339), with no more digits than it needs."""
+    text = instant.astimezone(UTC).replace(tzinfo=None).isoformat()
+    return f"{text.rstrip('0') if instant.microsecond else text}Z"
+
+
 def instant(local: datetime, where: ZoneInfo) -> datetime:
     """Find the instant of a wall time (a naive datetime)."""
     first, second = (local.replace(tzinfo=where, fold=fold).astimezone(UTC) for fold in (0, 1))

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Row, Select, func, select
+from sqlalchemy import Row, Select
 
-from models.page import Order, Page, Slice, cursor, cut, select_page
-from models.relation import Many
+from models.page import Listed, Page, Slice, cursor, cut, select_page
+from models.relation import Asked, Listing, Many, count
 from resolvers.context import Context
 
 
@@ -24,11 +24,8 @@ class Edge:
 class Connection:
     """A page of a list. The page is read once, whichever of its fields are selected."""
 
-    def __init__(
-        self, name: str, order: Order, page: Callable[[], Awaitable[Slice]], count: Callable[[], Awaitable[int]]
-    ) -> None:
-        self.name = name
-        self.order = order
+    def __init__(self, of: Listed, page: Callable[[], Awaitable[Slice]], count: Callable[[], Awaitable[int]]) -> None:
+        self.of = of
         self.count = count
         self._page = page
         self._slice: Future[Slice] | None = None
@@ -45,38 +42,31 @@ class Connection:
         return [Edge(row, self.cursor(row)) for row in await self.nodes()]
 
     def cursor(self, row: Row[Any]) -> str:
-        return cursor(row, self.order, self.name)
+        return cursor(row, self.of)
 
 
 def related(context: Context, relation: Many, parent: UUID, page: Page) -> Connection:
     """The list that a relation leads to from one row; all rows of a page share its statement."""
     return Connection(
-        relation.name,
-        relation.order,
+        page.of,
         lambda: context.loaders.many(relation, page, parent),
         lambda: context.loaders.count(relation, parent),
     )
 
 
-@dataclass(frozen=True)
-class Listing:
-    """A list at the root: its name, what it selects and in which order."""
-
-    name: str
-    target: Any
-    statement: Select[Any]
-    order: Order
-
-
-def listed(context: Context, listing: Listing, page: Page) -> Connection:
+def listed(context: Context, listing: Listing, asked: Asked) -> Connection:
     """The page of a list at the root."""
-    statement = select_page(listing.statement, listing.target, listing.order, page, listing.name)
+    return selected(context, listing.select(context.business, asked.wanted), asked.page)
+
+
+def selected(context: Context, statement: Select[Any], page: Page) -> Connection:
+    """The page of whatever a statement selects."""
 
     async def load() -> Slice:
-        return cut(await context.database.rows(statement), page)
+        return cut(await context.database.rows(select_page(statement, page)), page)
 
-    async def count() -> int:
-        row = await context.database.row(select(func.count().label("total")).select_from(listing.statement.subquery()))
+    async def total() -> int:
+        row = await context.database.row(count(statement))
         return 0 if row is None else int(row.total)
 
-    return Connection(listing.name, listing.order, load, count)
+    return Connection(page.of, load, total)

@@ -1,6 +1,7 @@
 """The context of one request: who asks, the database, the loaders, and what the answer says beside its data."""
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 from uuid import UUID
 
@@ -36,10 +37,10 @@ class Context:
     extensions: dict[str, Any] = field(default_factory=dict)
     told: list[str] = field(default_factory=list)
     untold: list[Refusal] = field(default_factory=list)
-    loaders: Loaders = field(init=False)
 
-    def __post_init__(self) -> None:
-        self.loaders = Loaders(self.database, self.viewer.business_id)
+    @cached_property
+    def loaders(self) -> Loaders:
+        return Loaders(self.database, self.viewer.business_id)
 
     @property
     def business(self) -> UUID:

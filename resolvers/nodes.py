@@ -3,14 +3,14 @@
 from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, ClassVar
+from uuid import UUID
 
 from sqlalchemy import Row, func, select
 
-from models import Appointment, Business, Client, Location, Provider, Record, Reservation, Service
+from models import Appointment, Client, Location, Provider, Record, Reservation, Service
 from models.node_id import decode, key_of
 from models.page import LARGEST_SIZE
-from models.record import columns
 from models.refusal import InvalidInput, NotFound
 from resolvers.context import Context
 
@@ -30,35 +30,59 @@ class Node:
         return getattr(self.row, name)
 
 
-async def find(context: Context, value: str, *field: str | int) -> Node:
-    """Find whatever has this id; what belongs to another business is not there."""
+@dataclass(frozen=True)
+class Sought:
+    """What an id names; `noun` is what is missing if nothing has it."""
+
+    fixed: ClassVar[tuple[str, ...]] = ("type_name", "noun", "field")
+
+    type_name: str
+    key: UUID
+    noun: str
+    field: tuple[str | int, ...] = ("id",)
+
+
+def sought(value: str, *field: str | int) -> Sought:
+    """Read the id of anything."""
     type_name, key = decode(value, *field)
-    record = FOUND_BY_ID.get(type_name)
-    row = await context.loaders.one(record, key) if record else None
-    if row is None:
+    if type_name not in FOUND_BY_ID:
         raise NotFound(*field, noun="node")
-    return Node(type_name, row)
+    return Sought(type_name, key, "node", field)
+
+
+def sought_one(record: type[Record], value: str) -> Sought:
+    """Read the id of a thing of one type."""
+    name = record.__name__
+    return Sought(name, key_of(name, value, "id"), name.lower())
+
+
+async def find(context: Context, wanted: Sought) -> Node:
+    """Find whatever has this id; what belongs to another business is not there."""
+    row = await context.loaders.one(FOUND_BY_ID[wanted.type_name], wanted.key)
+    if row is None:
+        raise NotFound(*wanted.field, noun=wanted.noun)
+    return Node(wanted.type_name, row)
+
+
+def at_most(values: Sequence[str]) -> Sequence[str]:
+    """Check how many ids are given."""
+    if len(values) > LARGEST_SIZE:
+        raise InvalidInput("ids", problem=f"{len(values)} ids are too many; {LARGEST_SIZE} are allowed.")
+    return values
+
+
+def sought_all(values: Sequence[str]) -> list[Sought]:
+    """Read several ids."""
+    return [sought(value, "ids", n) for n, value in enumerate(values)]
 
 
 def find_all(context: Context, values: Sequence[str]) -> list[Awaitable[Node]]:
     """Find whatever has these ids: each alone, so that one that is not there spoils no other."""
-    if len(values) > LARGEST_SIZE:
-        raise InvalidInput("ids", problem=f"{len(values)} ids are too many; {LARGEST_SIZE} are allowed.")
-    return [find(context, value, "ids", n) for n, value in enumerate(values)]
+    return [_find_one_of(context, value, n) for n, value in enumerate(values)]
 
 
-async def find_one(context: Context, record: Any, value: str) -> Row[Any]:
-    """Find a thing of one type by its id."""
-    noun = record.__name__
-    row = await context.loaders.one(record, key_of(noun, value, "id"))
-    if row is None:
-        raise NotFound("id", noun=noun.lower())
-    return row
-
-
-async def find_business(context: Context) -> Row[Any] | None:
-    """Find the business of the viewer."""
-    return await context.database.row(select(*columns(Business)).where(Business.id == context.business))
+async def _find_one_of(context: Context, value: str, n: int) -> Node:
+    return await find(context, sought(value, "ids", n))
 
 
 async def clock(context: Context) -> datetime:

@@ -10,14 +10,16 @@ from sqlalchemy import Row
 
 from models import Appointment
 from models.idempotency_key import Key
-from models.page import Page
+from models.page import Listed, Page
 from models.publication import BulkMode, ErrorPolicy, Publication, check, inside, lock_inside, lock_provider, publish
 from models.refusal import NotFound, OverlappingRows, Refusal, Refusals
 from models.relations import BY_START
-from resolvers.connections import Connection, Listing, listed
+from resolvers.connections import Connection, selected
 from resolvers.context import Context
 from resolvers.database import Statements
 from resolvers.idempotency import keep, read_key, replayed
+
+APPOINTMENTS = Listed("AppointmentBulkCreatePayload.appointments", Appointment, BY_START)
 
 
 @dataclass
@@ -71,8 +73,7 @@ def published_in(context: Context, published: Published, page: Page) -> Connecti
     if publication.dry_run or not windows:
         return None
     statement = inside(context.business, publication.provider_id, windows)
-    listing = Listing("AppointmentBulkCreatePayload.appointments", Appointment, statement, BY_START)
-    return listed(context, listing, page)
+    return selected(context, statement, page)
 
 
 async def _publish(context: Context, statements: Statements, publication: Publication, key: Key | None) -> Published:

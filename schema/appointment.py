@@ -6,9 +6,7 @@ from typing import Any
 import strawberry
 
 from models import relations
-from models.page import Page
-from resolvers.connections import related
-from schema.connection import Info, many, maybe, one
+from schema.connection import first_of, many, one, same_as
 from schema.node import Node
 
 
@@ -23,13 +21,7 @@ class Appointment(Node):
     location: Any = one(relations.APPOINTMENT_LOCATION, "Where it takes place.", optional=True)
     reservations: Any = many(relations.APPOINTMENT_RESERVATIONS, "Every claim on it, closed ones too.")
 
-    @strawberry.field(description="The same as startsAt.")
-    def time_slot(root: strawberry.Parent[Any]) -> datetime:  # noqa: N805
-        return root.starts_at  # type: ignore[no-any-return]
-
-    @strawberry.field(
-        graphql_type=maybe("Reservation"), description="The confirmed reservation; the first one of a group."
+    time_slot: datetime = same_as("starts_at", "The same as startsAt.")
+    confirmed_reservation: Any = first_of(
+        relations.APPOINTMENT_CONFIRMED_RESERVATIONS, "The confirmed reservation; the first one of a group."
     )
-    async def confirmed_reservation(root: strawberry.Parent[Any], info: Info) -> Any:  # noqa: N805
-        first = related(info.context, relations.APPOINTMENT_CONFIRMED_RESERVATIONS, root.id, Page(1))
-        return next(iter(await first.nodes()), None)

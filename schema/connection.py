@@ -7,11 +7,11 @@ import strawberry
 from models.page import Page
 from models.relation import Many, One
 from resolvers import connections
-from resolvers.connections import related
-from resolvers.context import Context
+from schema.declaration import FirstOf, Info, Linked, Related, SameAs
+
+__all__ = ["Info"]
 
 T = TypeVar("T")
-Info = strawberry.Info[Context, None]
 
 First = Annotated[int | None, strawberry.argument(description="The first so many, 1 to 100; 20 unless told.")]
 After = Annotated[str | None, strawberry.argument(description="Only what comes after this cursor.")]
@@ -82,25 +82,32 @@ class Connection(Generic[T]):
 def many(relation: Many, description: str) -> Any:
     """Declare a list that a relation leads to."""
 
-    def resolve(
-        root: strawberry.Parent[Any],
-        info: Info,
-        first: First = None,
-        after: After = None,
-        last: Last = None,
-        before: Before = None,
-    ) -> Any:
-        return related(info.context, relation, root.id, Page.read(first, after, last, before))
+    def page(first: First = None, after: After = None, last: Last = None, before: Before = None) -> Any:
+        return Page.read(relation.listed, first, after, last, before)
 
-    return strawberry.field(resolver=resolve, graphql_type=page_of(relation.target.__name__), description=description)
+    return strawberry.field(
+        resolver=page,
+        graphql_type=page_of(relation.target.__name__),
+        description=description,
+        extensions=[Related(relation)],
+    )
 
 
 def one(relation: One, description: str, *, optional: bool = False) -> Any:
     """Declare a link to one row."""
-
-    def resolve(root: strawberry.Parent[Any], info: Info) -> Any:
-        key = getattr(root, relation.key)
-        return None if key is None else info.context.loaders.one(relation.target, key)
-
     named = maybe if optional else lazy
-    return strawberry.field(resolver=resolve, graphql_type=named(relation.target.__name__), description=description)
+    return strawberry.field(
+        graphql_type=named(relation.target.__name__), description=description, extensions=[Linked(relation)]
+    )
+
+
+def first_of(relation: Many, description: str) -> Any:
+    """Declare a link to the first row of a list, where there is one."""
+    return strawberry.field(
+        graphql_type=maybe(relation.target.__name__), description=description, extensions=[FirstOf(relation)]
+    )
+
+
+def same_as(column: str, description: str) -> Any:
+    """Declare another name of a column."""
+    return strawberry.field(description=description, extensions=[SameAs(column)])

@@ -2,19 +2,27 @@
 
 from datetime import datetime
 from enum import Enum
+from inspect import isawaitable
 from typing import Any
 
 import strawberry
-from graphql import FieldNode, FragmentSpreadNode, GraphQLIncludeDirective, GraphQLSkipDirective, SelectionSetNode
+from graphql import (
+    FieldNode,
+    FragmentSpreadNode,
+    GraphQLIncludeDirective,
+    GraphQLSkipDirective,
+    OperationDefinitionNode,
+    SelectionSetNode,
+)
 from graphql.execution.values import get_directive_values
 from strawberry.extensions import FieldExtension
 
 from models import refusal as refusals
 from models.node_id import encode
 from models.refusal import Refusal, Refusals
+from models.zone import written
 from schema.connection import several
 from schema.reservation import ReservationStatus
-from schema.scalars import print_instant
 
 
 @strawberry.enum(description="What went wrong, for programs.")
@@ -144,11 +152,12 @@ class Refusing(FieldExtension):
         self.field = field
 
     async def resolve_async(self, next_: Any, source: Any, info: strawberry.Info[Any, Any], **kwargs: Any) -> Any:
-        roots = info._raw_info.operation.selection_set.selections  # noqa: SLF001
-        alone = len(roots) == 1 and isinstance(roots[0], FieldNode)
+        alone = is_alone(info._raw_info.operation)  # noqa: SLF001
         info.context.mutation = None if alone else str(info.path.key)  # mutations run one after the other
         try:
             payload = await next_(source, info, **kwargs)
+            if isawaitable(payload):  # declared, not written as a coroutine
+                payload = await payload
         except (Refusal, Refusals) as refused:
             if not _selects_user_errors(info):
                 raise
@@ -159,6 +168,12 @@ class Refusing(FieldExtension):
         elif payload.user_errors:
             info.context.untold += payload.refusals()
         return payload
+
+
+def is_alone(operation: OperationDefinitionNode) -> bool:
+    """Whether a mutation is all that a document can ask for: then the key in the header is its own, and not shared."""
+    roots = operation.selection_set.selections
+    return len(roots) == 1 and isinstance(roots[0], FieldNode)
 
 
 def _selects_user_errors(info: strawberry.Info[Any, Any]) -> bool:
@@ -189,7 +204,7 @@ def _camel(name: str) -> str:
 
 def _plain(value: Any) -> Any:
     if isinstance(value, datetime):
-        return print_instant(value)
+        return written(value)
     if isinstance(value, (list, tuple)) and value and hasattr(value[0], "starts_at"):
-        return [{"id": encode("Appointment", row.id), "startsAt": print_instant(row.starts_at)} for row in value]
+        return [{"id": encode("Appointment", row.id), "startsAt": written(row.starts_at)} for row in value]
     return value

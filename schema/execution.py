@@ -148,7 +148,7 @@ def _fault(error: GraphQLError, context: Context) -> list[dict[str, Any]]:
     if isinstance(cause, (Refusal, Refusals)):
         refusals = cause.refusals if isinstance(cause, Refusals) else [cause]
         return [_shape(error, "") | _told(each) for each in refusals]
-    if cause is None:
+    if cause is None or isinstance(cause, GraphQLError):  # an argument that no variable check could see
         return [_shape(error, "INVALID_INPUT")]
     log.error("a resolver failed", exc_info=cause, extra={"request_id": context.request_id})
     return [_shape(error, "INTERNAL") | {"message": "Internal error", "extensions": {"code": "INTERNAL"}}]

@@ -4,15 +4,14 @@ from typing import Any
 
 import strawberry
 
-from models import Client as ClientRecord
-from models import Provider as ProviderRecord
 from models.node_id import key_of
 from models.person import Details
-from models.reservation import Wish
+from models.reservation import Change, Wish
 from models.text import note
 from resolvers import people, publications, reservations
-from resolvers.reservations import Change
+from resolvers.writes import Request, Write
 from schema.connection import Info, maybe
+from schema.declaration import Written
 from schema.error import Refusing, UserError
 from schema.publication import AppointmentBulkCreateInput, AppointmentBulkCreatePayload, publication
 from schema.scalars import TimeZone
@@ -23,6 +22,11 @@ KEY = "Sent again under the same key, a request is answered again (as things sta
 def mutation(description: str) -> Any:
     """Declare a mutation. Each has a Refusing of its own, which keeps the field whose payload it makes."""
     return strawberry.mutation(description=description, extensions=[Refusing()])
+
+
+def writing(write: Write, payload: type, description: str) -> Any:
+    """Declare a mutation that one statement makes; the function reads what is asked for."""
+    return strawberry.mutation(graphql_type=payload, description=description, extensions=[Written(write), Refusing()])
 
 
 def thing(name: str) -> Any:
@@ -108,17 +112,15 @@ class ReservationCancelPayload:
 
 @strawberry.type
 class Mutation:
-    @mutation(description="Add a provider.")
-    async def provider_create(self, info: Info, input: ProviderCreateInput) -> ProviderCreatePayload:  # noqa: A002
-        row = await people.created(info.context, ProviderRecord, input.details(), input.idempotency_key)
-        return ProviderCreatePayload(provider=row)
+    @writing(people.CREATE_PROVIDER, ProviderCreatePayload, "Add a provider.")
+    def provider_create(self, input: ProviderCreateInput) -> Any:  # noqa: A002
+        return Request(input.details(), input.idempotency_key)
 
-    @mutation(description="Add a client.")
-    async def client_create(self, info: Info, input: ClientCreateInput) -> ClientCreatePayload:  # noqa: A002
-        row = await people.created(info.context, ClientRecord, input.details(), input.idempotency_key)
-        return ClientCreatePayload(client=row)
+    @writing(people.CREATE_CLIENT, ClientCreatePayload, "Add a client.")
+    def client_create(self, input: ClientCreateInput) -> Any:  # noqa: A002
+        return Request(input.details(), input.idempotency_key)
 
-    @mutation(description="Publish a provider's times: one window or many, cut into slots, at most 10,000 of them.")
+    @mutation("Publish a provider's times: one window or many, cut into slots, at most 10,000 of them.")
     async def appointment_bulk_create(
         self,
         info: Info,
@@ -127,27 +129,33 @@ class Mutation:
         published = await publications.publish_windows(info.context, publication(input), input.idempotency_key)
         return AppointmentBulkCreatePayload.of(published)
 
-    @mutation(
-        description="Hold an appointment for a client. The hold lapses (after 30 minutes, unless the business or service says otherwise) if it is not confirmed."
+    @writing(
+        reservations.CREATE,
+        ReservationCreatePayload,
+        "Hold an appointment for a client. The hold lapses (after 30 minutes, unless the business or service says otherwise) if it is not confirmed.",
     )
-    async def reservation_create(self, info: Info, input: ReservationCreateInput) -> ReservationCreatePayload:  # noqa: A002
+    def reservation_create(self, input: ReservationCreateInput) -> Any:  # noqa: A002
         wish = Wish(
             key_of("Client", input.client_id, "clientId"),
             key_of("Appointment", input.appointment_id, "appointmentId"),
             note(input.note, "note"),
         )
-        return ReservationCreatePayload(
-            reservation=await reservations.create(info.context, wish, input.idempotency_key)
-        )
+        return Request(wish, input.idempotency_key)
 
-    @mutation(description="Turn a hold into a booking. A second time, the same booking is answered.")
-    async def reservation_confirm(self, info: Info, input: ReservationConfirmInput) -> ReservationConfirmPayload:  # noqa: A002
+    @writing(
+        reservations.CONFIRM,
+        ReservationConfirmPayload,
+        "Turn a hold into a booking. A second time, the same booking is answered.",
+    )
+    def reservation_confirm(self, input: ReservationConfirmInput) -> Any:  # noqa: A002
         change = Change(key_of("Reservation", input.reservation_id, "reservationId"))
-        row = await reservations.confirm(info.context, change, input.idempotency_key)
-        return ReservationConfirmPayload(reservation=row)
+        return Request(change, input.idempotency_key)
 
-    @mutation(description="Give a hold or a booking back. A second time, the same reservation is answered.")
-    async def reservation_cancel(self, info: Info, input: ReservationCancelInput) -> ReservationCancelPayload:  # noqa: A002
+    @writing(
+        reservations.CANCEL,
+        ReservationCancelPayload,
+        "Give a hold or a booking back. A second time, the same reservation is answered.",
+    )
+    def reservation_cancel(self, input: ReservationCancelInput) -> Any:  # noqa: A002
         change = Change(key_of("Reservation", input.reservation_id, "reservationId"), note(input.reason, "reason"))
-        row = await reservations.cancel(info.context, change, input.idempotency_key)
-        return ReservationCancelPayload(reservation=row)
+        return Request(change, input.idempotency_key)

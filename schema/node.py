@@ -5,15 +5,12 @@ from typing import Any
 import strawberry
 from graphql import GraphQLAbstractType, GraphQLResolveInfo
 
-from models.node_id import encode
-from schema.connection import Info
+from schema.declaration import Identity
 
 
 @strawberry.interface(description="Something that can be found again by its id.")
 class Node:
-    @strawberry.field(description="An opaque id, unique over all types.")
-    def id(root: strawberry.Parent[Any], info: Info) -> strawberry.ID:  # noqa: N805
-        return strawberry.ID(encode(info._raw_info.parent_type.name, root.id))  # noqa: SLF001
+    id: strawberry.ID = strawberry.field(description="An opaque id, unique over all types.", extensions=[Identity()])
 
     @classmethod
     def resolve_type(cls, obj: Any, _info: GraphQLResolveInfo[Any], _type: GraphQLAbstractType) -> str:

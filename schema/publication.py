@@ -10,7 +10,7 @@ from models.node_id import key_of
 from models.page import Page
 from models.publication import BulkMode, ErrorPolicy, Publication, Window
 from models.refusal import InvalidInput, Refusal
-from resolvers.publications import Published, WindowOutcome, published_in
+from resolvers.publications import APPOINTMENTS, Published, WindowOutcome, published_in
 from schema.connection import After, Before, First, Info, Last, page_of, several
 from schema.error import UserError, shown
 
@@ -79,7 +79,7 @@ class AppointmentBulkCreatePayload:
     def appointments(
         self, info: Info, first: First = None, after: After = None, last: Last = None, before: Before = None
     ) -> Any:
-        page = Page.read(first, after, last, before)
+        page = Page.read(APPOINTMENTS, first, after, last, before)
         return self.published and published_in(info.context, self.published, page)
 
     def refusals(self) -> list[Refusal]:

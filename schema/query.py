@@ -5,11 +5,22 @@ from typing import Annotated, Any
 
 import strawberry
 
-from models import Appointment, Client, Provider, Reservation
+from models import Appointment, Client, Provider, Record, Reservation
 from models.page import Page
-from models.relations import BY_NAME, BY_START
-from resolvers import appointments, nodes, people, reservations
-from schema.connection import After, Before, First, Info, Last, maybe, page_of
+from models.person import Sought
+from models.relation import Asked, Listing
+from models.relations import (
+    APPOINTMENTS,
+    AVAILABLE_APPOINTMENTS,
+    BY_NAME,
+    BY_START,
+    CLIENTS,
+    PROVIDERS,
+    RESERVATIONS,
+)
+from resolvers.nodes import at_most, sought, sought_one
+from schema.connection import After, Before, First, Last, maybe, page_of
+from schema.declaration import Asking, Clock, Found, FoundAll, Listed
 from schema.filter import (
     AppointmentOrder,
     AvailabilityFilter,
@@ -25,30 +36,46 @@ from schema.viewer import Viewer
 
 Search = Annotated[str | None, strawberry.argument(description="Looked for in names and email addresses, as it is.")]
 Limit = Annotated[int | None, strawberry.argument(description="For numbered pages, instead of cursors: 1 to 100.")]
+FREE_BY_START = AVAILABLE_APPOINTMENTS.listed(BY_START)
+
 Offset = Annotated[int | None, strawberry.argument(description="For numbered pages: how many to pass over.")]
+
+
+def listing(of: Listing, description: str) -> Any:
+    """Declare a list at the root; the function reads its arguments."""
+    return strawberry.field(graphql_type=page_of(of.target.__name__), description=description, extensions=[Listed(of)])
+
+
+def found(record: type[Record], description: str) -> Any:
+    """Declare a thing that is found by its id."""
+
+    def key(id: strawberry.ID) -> Any:  # noqa: A002
+        return sought_one(record, id)
+
+    return strawberry.field(
+        resolver=key, graphql_type=maybe(record.__name__), description=description, extensions=[Found()]
+    )
 
 
 @strawberry.type
 class Query:
-    @strawberry.field(
-        graphql_type=page_of("Appointment"),
-        description="The appointments that can be reserved now, by start: published, far enough ahead, and free.",
+    @listing(
+        AVAILABLE_APPOINTMENTS,
+        "The appointments that can be reserved now, by start: published, far enough ahead, and free.",
     )
     def available_appointments(
         self,
-        info: Info,
         filter: AvailabilityFilter | None = None,  # noqa: A002
         first: First = None,
         after: After = None,
         last: Last = None,
         before: Before = None,
     ) -> Any:
-        return appointments.free(info.context, availability(filter), Page.read(first, after, last, before))
+        return Asked(availability(filter), Page.read(FREE_BY_START, first, after, last, before))
 
-    @strawberry.field(graphql_type=page_of("Appointment"), description="Every published appointment, free or not.")
+    @listing(APPOINTMENTS, "Every published appointment, free or not.")
     def appointments(
         self,
-        info: Info,
         filter: AvailabilityFilter | None = None,  # noqa: A002
         order_by: list[AppointmentOrder] | None = None,
         first: First = None,
@@ -56,13 +83,12 @@ class Query:
         last: Last = None,
         before: Before = None,
     ) -> Any:
-        page = Page.read(first, after, last, before)
-        return appointments.listing(info.context, availability(filter), order(order_by, BY_START), page)
+        listed = APPOINTMENTS.listed(order(order_by, BY_START))
+        return Asked(availability(filter), Page.read(listed, first, after, last, before))
 
-    @strawberry.field(graphql_type=page_of("Reservation"), description="The reservations, by start.")
+    @listing(RESERVATIONS, "The reservations, by start.")
     def reservations(
         self,
-        info: Info,
         filter: ReservationFilter | None = None,  # noqa: A002
         order_by: list[ReservationOrder] | None = None,
         first: First = None,
@@ -70,13 +96,12 @@ class Query:
         last: Last = None,
         before: Before = None,
     ) -> Any:
-        page = Page.read(first, after, last, before)
-        return reservations.listing(info.context, wanted_reservations(filter), order(order_by, BY_START), page)
+        listed = RESERVATIONS.listed(order(order_by, BY_START))
+        return Asked(wanted_reservations(filter), Page.read(listed, first, after, last, before))
 
-    @strawberry.field(graphql_type=page_of("Provider"), description="The providers, by name.")
+    @listing(PROVIDERS, "The providers, by name.")
     def providers(
         self,
-        info: Info,
         search: Search = None,
         order_by: list[PersonOrder] | None = None,
         first: First = None,
@@ -86,13 +111,12 @@ class Query:
         limit: Limit = None,
         offset: Offset = None,
     ) -> Any:
-        page = Page.read(first, after, last, before, limit, offset)
-        return people.listing(info.context, Provider, search, order(order_by, BY_NAME), page)
+        listed = PROVIDERS.listed(order(order_by, BY_NAME))
+        return Asked(Sought.read(search), Page.read(listed, first, after, last, before, limit, offset))
 
-    @strawberry.field(graphql_type=page_of("Client"), description="The clients, by name.")
+    @listing(CLIENTS, "The clients, by name.")
     def clients(
         self,
-        info: Info,
         search: Search = None,
         order_by: list[PersonOrder] | None = None,
         first: First = None,
@@ -102,40 +126,27 @@ class Query:
         limit: Limit = None,
         offset: Offset = None,
     ) -> Any:
-        page = Page.read(first, after, last, before, limit, offset)
-        return people.listing(info.context, Client, search, order(order_by, BY_NAME), page)
+        listed = CLIENTS.listed(order(order_by, BY_NAME))
+        return Asked(Sought.read(search), Page.read(listed, first, after, last, before, limit, offset))
 
-    @strawberry.field(graphql_type=maybe("Appointment"), description="The appointment with this id.")
-    async def appointment(self, info: Info, id: strawberry.ID) -> Any:  # noqa: A002
-        return await nodes.find_one(info.context, Appointment, id)
+    appointment = found(Appointment, "The appointment with this id.")
+    reservation = found(Reservation, "The reservation with this id.")
+    provider = found(Provider, "The provider with this id.")
+    client = found(Client, "The client with this id.")
 
-    @strawberry.field(graphql_type=maybe("Reservation"), description="The reservation with this id.")
-    async def reservation(self, info: Info, id: strawberry.ID) -> Any:  # noqa: A002
-        return await nodes.find_one(info.context, Reservation, id)
-
-    @strawberry.field(graphql_type=maybe("Provider"), description="The provider with this id.")
-    async def provider(self, info: Info, id: strawberry.ID) -> Any:  # noqa: A002
-        return await nodes.find_one(info.context, Provider, id)
-
-    @strawberry.field(graphql_type=maybe("Client"), description="The client with this id.")
-    async def client(self, info: Info, id: strawberry.ID) -> Any:  # noqa: A002
-        return await nodes.find_one(info.context, Client, id)
-
-    @strawberry.field(graphql_type=Node | None, description="Whatever has this id.")
-    async def node(self, info: Info, id: strawberry.ID) -> Any:  # noqa: A002
-        return await nodes.find(info.context, id, "id")
+    @strawberry.field(graphql_type=Node | None, description="Whatever has this id.", extensions=[Found()])
+    def node(self, id: strawberry.ID) -> Any:  # noqa: A002
+        return sought(id, "id")
 
     @strawberry.field(
         graphql_type=list[Node | None],
         description="Whatever has these ids, in their order, at most 100; null, with an error, where there is nothing.",
+        extensions=[FoundAll()],
     )
-    def nodes(self, info: Info, ids: list[strawberry.ID]) -> Any:
-        return nodes.find_all(info.context, ids)
+    def nodes(self, ids: list[strawberry.ID]) -> Any:
+        return at_most(ids)
 
-    @strawberry.field(description="Who asks.")
-    def viewer(self, info: Info) -> Viewer | None:
-        return Viewer(principal=info.context.viewer.principal)
-
-    @strawberry.field(description="The database's clock, which all time rules go by.")
-    async def server_time(self, info: Info) -> datetime:
-        return await nodes.clock(info.context)
+    viewer: Viewer | None = strawberry.field(description="Who asks.", extensions=[Asking()])
+    server_time: datetime = strawberry.field(
+        description="The database's clock, which all time rules go by.", extensions=[Clock()]
+    )

@@ -7,7 +7,7 @@ import strawberry
 
 from models import relations
 from models.reservation import ReservationStatus
-from schema.connection import one
+from schema.connection import one, same_as
 from schema.node import Node
 
 __all__ = ["Reservation", "ReservationStatus"]
@@ -38,7 +38,4 @@ class Reservation(Node):
         "The appointment; null when this reservation is closed and the provider has withdrawn the time since.",
         optional=True,
     )
-
-    @strawberry.field(description="The same as expiresAt.")
-    def expiry(root: strawberry.Parent[Any]) -> datetime:  # noqa: N805
-        return root.expires_at  # type: ignore[no-any-return]
+    expiry: datetime = same_as("expires_at", "The same as expiresAt.")

@@ -37,11 +37,6 @@ def parse_instant(value: Any) -> datetime:
     return instant
 
 
-def print_instant(value: datetime) -> str:
-    """Write an instant in UTC."""
-    return value.astimezone(UTC).isoformat().replace("+00:00", "Z")
-
-
 def parse_date(value: Any) -> date:
     """Read a calendar date."""
     try:
@@ -64,7 +59,7 @@ SCALARS: dict[object, Any] = {
         description="An instant (RFC 3339), like 2027-05-03T09:00:00Z. Input needs an offset; output is in UTC.",
         specified_by_url="https://scalars.graphql.org/andimarek/date-time",
         parse_value=parse_instant,
-        serialize=print_instant,
+        serialize=zone.written,
     ),
     date: strawberry.scalar(
         name="Date",
