@@ -5,12 +5,14 @@ from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, TypeVar
 
+import psycopg
 from sqlalchemy import Executable, Row
-from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from models.refusal import REFUSAL_OF_CONSTRAINT, Busy, Refusal, Timeout, Unavailable
+from resolvers.lane import Lanes, Statement, Values
 
 log = logging.getLogger("holdfast.database")
 T = TypeVar("T")
@@ -23,6 +25,10 @@ UNAVAILABLE = ("08", "57P", "53")  # connection lost, server shutting down, no r
 
 class DatabaseFaultError(Exception):
     """A fault of ours, told by its SQLSTATE alone: what the database says of it may quote a row."""
+
+
+class RaceLostError(Exception):
+    """Somebody was faster; a second look shows what they did."""
 
 
 class Runner(ABC):
@@ -49,10 +55,11 @@ class Statements(Runner):
 
 
 class Database(Runner):
-    """Runs statements on a pool of autocommitting connections."""
+    """Runs statements on a pool of autocommitting connections, and those that answer one value on lanes."""
 
-    def __init__(self, engine: AsyncEngine) -> None:
+    def __init__(self, engine: AsyncEngine, lanes: Lanes) -> None:
         self.engine = engine
+        self.lanes = lanes
 
     async def rows(self, statement: Executable) -> Sequence[Row[Any]]:
         """Run one statement, which is its own transaction."""
@@ -76,6 +83,32 @@ class Database(Runner):
 
         return await _tried(run)
 
+    async def text(self, statement: Statement, values: Values) -> bytes | None:
+        """Run one statement whose one value is the answer. Unlike the others it is not tried again."""
+        try:
+            return await self.lanes.run(statement, values)
+        except psycopg.Error as error:
+            raise (RaceLostError() if is_race(error) else refusal(error)) from None
+
+    async def close(self) -> None:
+        """Close every connection."""
+        await self.lanes.close()
+        await self.engine.dispose()
+
+
+class Failing(Database):
+    """A database that did not answer: whatever is asked of it, it tells that again."""
+
+    def __init__(self, database: Database, failure: Exception) -> None:
+        super().__init__(database.engine, database.lanes)
+        self.failure = failure
+
+    async def rows(self, statement: Executable) -> Sequence[Row[Any]]:  # noqa: ARG002
+        raise self.failure
+
+    async def transaction(self, *_: Any, **__: Any) -> Any:
+        raise self.failure
+
 
 async def _tried(run: Callable[[], Awaitable[T]]) -> T:
     """Try again what lost to a deadlock or a race: the database has taken all of it back."""
@@ -86,33 +119,39 @@ async def _tried(run: Callable[[], Awaitable[T]]) -> T:
             log.warning("no connection was free")
             raise Unavailable from None
         except DBAPIError as error:
-            state, constraint = _told(error)
-            if last or not (state in (DEADLOCK, SERIALIZATION_FAILURE) or constraint in RACES):
-                raise _refusal(error, state, constraint) from None
+            if last or not is_race(error.orig):
+                raise refusal(error.orig, is_lost=error.connection_invalidated) from None
     raise Unavailable
 
 
-def _told(error: DBAPIError) -> tuple[str | None, str | None]:
-    diagnosis = getattr(error.orig, "diag", None)
-    return getattr(error.orig, "sqlstate", None), getattr(diagnosis, "constraint_name", None)
+def _told(error: BaseException | None) -> tuple[str | None, str | None]:
+    diagnosis = getattr(error, "diag", None)
+    return getattr(error, "sqlstate", None), getattr(diagnosis, "constraint_name", None)
 
 
-def _refusal(error: DBAPIError, state: str | None, constraint: str | None) -> Exception:
-    """Find the rule that a database error speaks of; else the fault is ours."""
+def is_race(error: BaseException | None) -> bool:
+    """Whether the same may succeed a moment later, as the driver tells it."""
+    state, constraint = _told(error)
+    return state in (DEADLOCK, SERIALIZATION_FAILURE) or constraint in RACES
+
+
+def refusal(error: BaseException | None, *, is_lost: bool = False) -> Exception:
+    """Find the rule that an error of the driver speaks of; else the fault is ours."""
+    state, constraint = _told(error)
     known: type[Refusal] | None = REFUSAL_OF_CONSTRAINT.get(constraint or "")
     if state == LOCK_TIMEOUT or constraint in RACES:
         known = Busy
     elif state == QUERY_CANCELED:
         known = Timeout
-    elif _is_out_of_reach(error, state):
+    elif is_lost or _is_out_of_reach(error, state):
         known = Unavailable
     if known is None:
-        return DatabaseFaultError(f"{type(error.orig).__name__} {state} {constraint or ''}".strip())
+        return DatabaseFaultError(f"{type(error).__name__} {state} {constraint or ''}".strip())
     if known.retryable:
         log.warning("the database did not answer", extra={"sqlstate": state, "refusal": known.code})
     return known()
 
 
-def _is_out_of_reach(error: DBAPIError, state: str | None) -> bool:
-    lost = error.connection_invalidated or (state is None and isinstance(error, OperationalError))
+def _is_out_of_reach(error: BaseException | None, state: str | None) -> bool:
+    lost = state is None and isinstance(error, psycopg.OperationalError)
     return lost or (state or "").startswith((DEADLOCK, SERIALIZATION_FAILURE, *UNAVAILABLE))

@@ -12,7 +12,7 @@ from models.business import DEFAULT_BUSINESS
 from resolvers.context import Context, Viewer
 from resolvers.database import Database
 from schema.execution import Question, answer, prepare
-from server.database import engine
+from server.database import connected
 from server.settings import Settings
 
 HERE = zone.zone("Europe/Berlin")
@@ -57,11 +57,11 @@ class SeedError(Exception):
 
 async def seed(url: str) -> None:
     """Fill the default business. What an earlier run made is found again and left as it is."""
-    settings, database = Settings.read(os.environ), Database(engine(url, pool_size=1))
+    settings, database = Settings.read(os.environ), connected(url, pool_size=1, lanes=1)
     try:
         await _fill(Api(database))
     finally:
-        await database.engine.dispose()
+        await database.close()
     sys.stdout.write(
         f"Serve it with `make serve`, open http://{settings.host}:{settings.port}/graphql and ask first:\n"
         f"  {FIRST_QUERY}\n"

@@ -25,6 +25,8 @@ class Settings:
     database_url: str | None
     workers: int
     pool_size: int
+    lanes: int
+    compile: bool
     log_level: str
 
     @classmethod
@@ -38,6 +40,8 @@ class Settings:
             database_url=reader.read("DATABASE_URL", "", _database_url),
             workers=reader.read("WORKERS", "1", _between(1, 64)),
             pool_size=reader.read("POOL_SIZE", "8", _between(1, 100)),
+            lanes=reader.read("LANES", "4", _between(1, 64)),
+            compile=reader.read("COMPILE", "on", _one_of("on", "off")) == "on",
             log_level=reader.read("LOG_LEVEL", "info", _one_of(*LOG_LEVELS)),
         )
         if reader.complaints:

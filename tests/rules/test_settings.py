@@ -22,6 +22,8 @@ def test_without_any_setting_there_is_one_of_each() -> None:
         database_url=None,
         workers=1,
         pool_size=8,
+        lanes=4,
+        compile=True,
         log_level="info",
     )
 
@@ -35,11 +37,28 @@ def test_every_setting_is_read() -> None:
             "DATABASE_URL": "postgres://db/holdfast",
             "WORKERS": "64",
             "POOL_SIZE": "100",
+            "LANES": "64",
+            "COMPILE": "Off",
             "LOG_LEVEL": "WARNING",
         }
     )
 
-    assert settings == Settings("::1", 0, Path("/var/lib/holdfast"), "postgres://db/holdfast", 64, 100, "warning")
+    assert settings == Settings(
+        host="::1",
+        port=0,
+        data_dir=Path("/var/lib/holdfast"),
+        database_url="postgres://db/holdfast",
+        workers=64,
+        pool_size=100,
+        lanes=64,
+        compile=False,
+        log_level="warning",
+    )
+
+
+@pytest.mark.parametrize(("value", "compiles"), [("on", True), ("ON", True), ("off", False), ("OFF", False)])
+def test_compiling_is_switched_on_or_off(value: str, *, compiles: bool) -> None:
+    assert Settings.read({"COMPILE": value}).compile is compiles
 
 
 def test_an_empty_address_of_the_database_means_the_embedded_one() -> None:
@@ -66,6 +85,11 @@ def test_an_empty_address_of_the_database_means_the_embedded_one() -> None:
         ("WORKERS", "65", "a whole number from 1 to 64"),
         ("POOL_SIZE", "0", "a whole number from 1 to 100"),
         ("POOL_SIZE", "1e1", "a whole number from 1 to 100"),
+        ("LANES", "0", "a whole number from 1 to 64"),
+        ("LANES", "65", "a whole number from 1 to 64"),
+        ("COMPILE", "", "one of on, off"),
+        ("COMPILE", "true", "one of on, off"),
+        ("COMPILE", " on", "one of on, off"),
         ("LOG_LEVEL", "", "one of debug, info, warning, error"),
         ("LOG_LEVEL", "loud", "one of debug, info, warning, error"),
         ("DATABASE_URL", "mysql://db", "unset, or an address like postgresql://user:password@host:5432/database"),
