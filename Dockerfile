@@ -1,4 +1,4 @@
-# The image of the server: the locked packages and the five folders, run by an account that owns nothing.
+# The image of the server: the locked packages and the six folders, run by an account that owns nothing.
 
 FROM python:3.13-slim AS packages
 WORKDIR /lock
@@ -18,6 +18,7 @@ ENV PATH=/venv/bin:$PATH \
 WORKDIR /app
 RUN useradd --uid 10001 --user-group --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin holdfast
 COPY --from=packages /venv /venv
+COPY compiler compiler
 COPY models models
 COPY resolvers resolvers
 COPY schema schema

@@ -148,7 +148,16 @@ def test_whatever_is_copied_exists_and_passes_the_dockerignore() -> None:
         line for line in (ROOT / ".dockerignore").read_text().splitlines() if not line.startswith("#")
     ]
 
-    assert set(sources) == {"Pipfile", "Pipfile.lock", "models", "resolvers", "schema", "server", "migrations"}
+    assert set(sources) == {
+        "Pipfile",
+        "Pipfile.lock",
+        "compiler",
+        "models",
+        "resolvers",
+        "schema",
+        "server",
+        "migrations",
+    }
     assert all((ROOT / source).exists() for source in sources)
     assert ignored == "*"
     assert {pattern.removeprefix("!") for pattern in patterns if pattern.startswith("!")} == set(sources)
