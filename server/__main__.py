@@ -1,4 +1,4 @@
-"""The command line: python -m server serve | migrate | seed | schema."""
+"""The command line: python -m server serve | migrate | seed | schema | plan."""
 
 import argparse
 import asyncio
@@ -8,14 +8,15 @@ import socket
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from tempfile import TemporaryDirectory
 from types import FrameType
 
 import uvicorn
 from uvicorn.supervisors import Multiprocess
 
 from schema import schema
-from server import logs
-from server.migration import migrate
+from server import logs, plan
+from server.migration import migrate, newest
 from server.postgres import PostgresError, embedded
 from server.seed import SeedError, seed
 from server.settings import Settings, SettingsError
@@ -27,16 +28,21 @@ def main() -> int:
     """Run the command; a bad setting or a database that does not start is one sentence, never a stack."""
     commands = {"serve": serve, "migrate": bring_up_to_date, "seed": fill}
     parser = argparse.ArgumentParser(prog="python -m server")
-    parser.add_argument("command", choices=[*commands, "schema"])
-    command = parser.parse_args().command
-    if command == "schema":
-        print(schema.as_str())
-        return 0
+    parsers = parser.add_subparsers(dest="command", required=True)
+    for name in (*commands, "schema"):
+        parsers.add_parser(name)
+    plan.arguments(parsers.add_parser("plan", help="say which road a document takes, and with which statements"))
+    given = parser.parse_args()
     try:
-        settings = Settings.read(os.environ)
-        logs.configure(settings.log_level)
-        commands[command](settings)
-    except (SettingsError, PostgresError, SeedError) as problem:
+        if given.command == "schema":
+            print(schema.as_str())
+        elif given.command == "plan":
+            print(plan.told(given.document, given.variables, given.operation))
+        else:
+            settings = Settings.read(os.environ)
+            logs.configure(settings.log_level)
+            commands[given.command](settings)
+    except (SettingsError, PostgresError, SeedError, plan.PlanError) as problem:
         print(problem, file=sys.stderr)
         return 2
     return 0
@@ -44,13 +50,19 @@ def main() -> int:
 
 def serve(settings: Settings) -> None:
     """Database, migrations, workers: until SIGTERM or Ctrl-C, after which requests in flight are finished."""
-    with _listening(settings) as listening, _database(settings) as url:
+    with (
+        _listening(settings) as listening,
+        _database(settings) as url,
+        TemporaryDirectory(prefix="holdfast-metrics-") as folder,
+    ):
         migrate(url)
-        os.environ["DATABASE_URL"] = url  # for the workers, which read the settings like every process
+        # For the workers, which read the settings like every process, and need not know how to migrate.
+        os.environ |= {"DATABASE_URL": url, "NEWEST_MIGRATION": newest(), "METRICS_FOLDER": folder}
         config = uvicorn.Config(
             "server.http:worker",
             factory=True,
             workers=settings.workers,
+            http="server.protocol:Protocol",
             ws="none",
             log_config=None,
             access_log=False,
@@ -91,7 +103,7 @@ def _database(settings: Settings) -> Iterator[str]:
         yield settings.database_url
         return
     signal.signal(signal.SIGTERM, _interrupt)  # so that what is embedded is stopped as Ctrl-C would
-    connections = max(200, settings.workers * settings.pool_size + 20)
+    connections = max(200, settings.workers * (settings.pool_size + settings.lanes) + 20)
     with embedded(settings.data_dir / "postgres", settings={"max_connections": str(connections)}) as url:
         yield url
 

@@ -4,64 +4,68 @@ import logging
 import re
 import sys
 import time
-from collections.abc import MutableMapping
+from collections.abc import Callable, MutableMapping
+from contextlib import suppress
+from datetime import UTC, datetime
+from random import getrandbits
 from typing import Any
-from uuid import uuid4
+from urllib.parse import quote
 
-import structlog
+import orjson
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
-from structlog.tracebacks import ExceptionDictTransformer
 
-REQUEST_ID = re.compile(r"[A-Za-z0-9_-]{1,64}", re.ASCII)
-log = structlog.stdlib.get_logger("holdfast.http")
+REQUEST_ID = re.compile(rb"[A-Za-z0-9_-]{1,64}")
+ORDINARY = {*vars(logging.makeLogRecord({})), "message", "asctime"}  # what every record has
+log = logging.getLogger("holdfast.http")
+
+
+class Line(logging.Formatter):
+    """Writes a log record as one line of JSON, with whatever was given as `extra`."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        told = {name: value for name, value in vars(record).items() if name not in ORDINARY}
+        if record.exc_info:
+            told["exception"] = self.formatException(record.exc_info)  # places in the code, and no locals
+        return _line(record.getMessage(), record.levelname.lower(), record.name, told).decode()
+
+
+def _line(event: str, level: str, logger: str, told: dict[str, Any]) -> bytes:
+    line = {"event": event, "level": level, "logger": logger, "timestamp": datetime.now(UTC), **told}
+    return orjson.dumps(line, default=str, option=orjson.OPT_UTC_Z)
 
 
 def configure(level: str) -> None:
     """Send every log line of the process to standard error, as JSON."""
-    shared: list[structlog.typing.Processor] = [
-        structlog.stdlib.add_log_level,
-        structlog.stdlib.add_logger_name,
-        structlog.processors.TimeStamper(fmt="iso", utc=True),
-        structlog.stdlib.ExtraAdder(),
-    ]
-    render = structlog.stdlib.ProcessorFormatter(
-        foreign_pre_chain=shared,
-        processors=[
-            structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-            structlog.processors.ExceptionRenderer(
-                ExceptionDictTransformer(show_locals=False)
-            ),  # locals are somebody's
-            structlog.processors.JSONRenderer(),
-        ],
-    )
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(render)
+    handler.setFormatter(Line())
     logging.basicConfig(handlers=[handler], level=level.upper(), force=True)
     logging.getLogger("uvicorn.access").disabled = True
     for chatty in ("alembic", "uvicorn.error"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
-    structlog.configure(
-        processors=[*shared[:3], structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
-        logger_factory=structlog.stdlib.LoggerFactory(),
-        wrapper_class=structlog.stdlib.BoundLogger,
-        cache_logger_on_first_use=True,
-    )
 
 
 def request_id(scope: Scope) -> str:
     """The id of a request: the one that the proxy gave it, if it is harmless, else a new one."""
     for name, value in scope["headers"]:
-        sent: str = value.decode("latin-1")
-        if name == b"x-request-id" and REQUEST_ID.fullmatch(sent):
-            return sent
-    return uuid4().hex
+        if name == b"x-request-id" and REQUEST_ID.fullmatch(value):
+            return str(value, "ascii")
+    return f"{getrandbits(128):032x}"
+
+
+def write(told: dict[str, Any]) -> None:
+    """Write the line of a request at once, in one piece: by way of a log record it would cost ten times as much."""
+    if log.isEnabledFor(logging.INFO):
+        with suppress(OSError):  # a full disk is no reason to fail
+            sys.stderr.buffer.write(_line("request", "info", log.name, told) + b"\n")
+            sys.stderr.buffer.flush()
 
 
 class RequestLog:
-    """Gives each request its id, answers it in a header, and writes the request's line."""
+    """Gives each request its id, answers it in a header, writes the request's line, and has a question counted."""
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, count: Callable[[str, float], None]) -> None:
         self.app = app
+        self.count = count
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -81,12 +85,15 @@ class RequestLog:
         try:
             await self.app(scope, receive, answer)
         finally:
-            log.info(
-                "request",
-                request_id=identity,
-                method=scope["method"],
-                path=scope["path"],
-                status=status,
-                ms=round((time.perf_counter() - began) * 1000, 2),
-                **state.get("log", {}),
-            )
+            path: str = scope["path"]
+            seconds, told = time.perf_counter() - began, state.get("log", {})
+            if "road" in told:
+                self.count(told["road"], seconds)
+            line = {
+                "request_id": identity,
+                "method": scope["method"],
+                "path": path if path.isascii() else quote(path),  # some letters end a line for some readers
+                "status": status,
+                "ms": round(seconds * 1000, 2),
+            }
+            write(line | told)

@@ -1,65 +1,110 @@
 """Requests: from bytes to a question (GraphQL over HTTP), strict about both, and how a bad one is answered."""
 
 import json
-from typing import Any
+from typing import Any, TypeVar
 
 import orjson
-from starlette.requests import Request
+from starlette.datastructures import QueryParams
+from starlette.requests import ClientDisconnect
+from starlette.types import Receive, Scope
 
 from schema.execution import Question
 
+T = TypeVar("T")
 LARGEST_BODY = 2_000_000
+Headers = tuple[tuple[bytes, bytes], ...]
 
 
 class BadRequestError(Exception):
     """What is not a GraphQL request: an HTTP status, a code, and one sentence."""
 
-    def __init__(self, status: int, code: str, sentence: str, headers: dict[str, str] | None = None) -> None:
+    def __init__(self, status: int, code: str, sentence: str, headers: Headers = ()) -> None:
         super().__init__(sentence)
         self.status = status
         self.code = code
-        self.headers = headers or {}
+        self.headers = headers
 
 
-def refusal(request: Request, code: str, sentence: str) -> dict[str, Any]:
+class Asked:
+    """An HTTP request, as far as a question is concerned; of a header that was sent twice, the first counts."""
+
+    def __init__(self, scope: Scope, receive: Receive) -> None:
+        self.scope = scope
+        self.receive = receive
+        self._headers: dict[bytes, bytes] = dict(reversed(scope["headers"]))
+
+    @property
+    def is_post(self) -> bool:
+        return bool(self.scope["method"] == "POST")
+
+    @property
+    def request_id(self) -> str:
+        return str(self.scope["state"]["request_id"])
+
+    def header(self, name: bytes, default: T) -> str | T:
+        value = self._headers.get(name)
+        return default if value is None else value.decode("latin-1")
+
+    def parameters(self) -> dict[str, Any]:
+        return dict(QueryParams(self.scope["query_string"]))
+
+    def note(self, **told: Any) -> None:
+        """Have the log line of this request say more."""
+        self.scope["state"].setdefault("log", {}).update(told)
+
+
+def refusal(request_id: str, code: str, sentence: str) -> dict[str, Any]:
     """Shape what is refused before anything was executed, as GraphQL shapes errors."""
-    return {"errors": [{"message": sentence, "extensions": {"code": code, "requestId": request.state.request_id}}]}
+    return {"errors": [{"message": sentence, "extensions": {"code": code, "requestId": request_id}}]}
 
 
-async def read(request: Request) -> Question:
+async def read(asked: Asked) -> Question:
     """Read the question that a GET or a POST asks."""
-    if request.method != "POST":
-        asked: Any = dict(request.query_params)
+    if not asked.is_post:
+        parameters = asked.parameters()
         for name in ("variables", "extensions"):
-            if asked.get(name):
-                asked[name] = _json(asked[name].encode(), name)
-        return _question(asked)
-    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+            if parameters.get(name):
+                parameters[name] = _json(parameters[name].encode(), name)
+        return _question(parameters)
+    kind = asked.header(b"content-type", "").partition(";")[0].strip().lower()
     if kind != "application/json":
         raise BadRequestError(415, "UNSUPPORTED_MEDIA_TYPE", "Send the request as application/json.")
-    if request.headers.get("content-encoding", "identity").lower() != "identity":
+    if asked.header(b"content-encoding", "identity").lower() != "identity":
         raise BadRequestError(415, "UNSUPPORTED_MEDIA_TYPE", "Send the request without compression.")
-    return _question(_json(await _body(request)))
+    return _question(_json(await _body(asked.receive)))
 
 
-async def _body(request: Request) -> bytes:
-    body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
+async def _body(receive: Receive) -> bytearray:
+    body, more = bytearray(), True
+    while more:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ClientDisconnect
+        body += message.get("body", b"")
         if len(body) > LARGEST_BODY:
             raise BadRequestError(413, "BODY_TOO_LARGE", f"The body is larger than {LARGEST_BODY} bytes.")
-    return bytes(body)
+        more = message.get("more_body", False)
+    return body
 
 
-def _json(text: bytes, name: str = "The body") -> Any:
+def _json(text: bytes | bytearray, name: str = "The body") -> Any:
     """Read JSON (RFC 8259) with no NaN, no broken text, no nesting without end, and no name twice in one object."""
     try:
         value = orjson.loads(text)
-        json.loads(text, object_pairs_hook=_unique)
+        if not _is_canonical(text, value):
+            json.loads(text, object_pairs_hook=_unique)
     except (ValueError, RecursionError) as bad:
         problem = f"{name} {bad if isinstance(bad, _TwiceError) else 'is not valid JSON.'}"
         raise BadRequestError(400, "BAD_JSON", problem) from None
     return value
+
+
+def _is_canonical(text: bytes | bytearray, value: Any) -> bool:
+    """Whether a value's text is the one that orjson writes, as most clients do: in that no name stands twice."""
+    try:
+        return orjson.dumps(value) == text
+    except orjson.JSONEncodeError:  # nested deeper than orjson writes
+        return False
 
 
 class _TwiceError(ValueError):

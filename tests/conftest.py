@@ -20,11 +20,13 @@ from sqlalchemy import event
 from sqlalchemy.engine import make_url
 
 from resolvers.database import Database
-from server.database import engine
+from resolvers.lane import Answer, Statement, Values
+from server.database import connected
 from server.http import application
 from server.migration import migrate, newest
 from server.postgres import embedded
 from server.settings import Settings
+from tests.links import fill
 
 ROOT = Path(__file__).parent.parent
 # A test's cluster need not outlive a power cut.
@@ -74,6 +76,14 @@ def migrated(cluster: str) -> Iterator[str]:
         yield url
 
 
+@pytest.fixture(scope="session")
+def filled(cluster: str, migrated: str) -> Iterator[str]:
+    """A database in which no list is empty, for copies of it."""
+    with fresh_database(cluster, migrated) as url:
+        fill(url)
+        yield url
+
+
 @pytest.fixture
 def database(cluster: str, migrated: str) -> Iterator[str]:
     """The address of a migrated, otherwise empty database of this test."""
@@ -88,6 +98,7 @@ class Api:
     http: httpx2.AsyncClient
     database: Database
     statements: list[str] = field(default_factory=list)
+    on_lanes: list[str] = field(default_factory=list)
 
     async def post(self, query: str, headers: dict[str, str] | None = None, **variables: Any) -> dict[str, Any]:
         """The whole answer to a document."""
@@ -176,11 +187,12 @@ async def api(database: str) -> AsyncIterator[Api]:
 class serving:  # noqa: N801 -- reads as a verb: `async with serving(database) as api`
     """The application over a database, in this process."""
 
-    def __init__(self, database: str, pool_size: int = 8) -> None:
-        self.database = Database(engine(database, pool_size))
+    def __init__(self, database: str, pool_size: int = 8, lanes: int = 4, *, compile: bool = True) -> None:  # noqa: A002
+        self.database = connected(database, pool_size, lanes)
+        self.settings = Settings.read({"COMPILE": "on" if compile else "off"})
 
     async def __aenter__(self) -> Api:
-        app = application(Settings.read({}))
+        app = application(self.settings)
         app.state.database = self.database
         app.state.newest = newest()
         self.http = httpx2.AsyncClient(transport=httpx2.ASGITransport(app), base_url="http://test")
@@ -190,11 +202,19 @@ class serving:  # noqa: N801 -- reads as a verb: `async with serving(database) a
             api.statements.append(given[2])
 
         event.listen(self.database.engine.sync_engine, "before_cursor_execute", note)
+        run = self.database.lanes.run
+
+        def noted(statement: Statement, values: Values) -> Answer:
+            for seen in (api.statements, api.on_lanes):
+                seen.append(statement.sql.decode())
+            return run(statement, values)
+
+        self.database.lanes.run = noted  # type: ignore[method-assign]
         return api
 
     async def __aexit__(self, *_: object) -> None:
         await self.http.aclose()
-        await self.database.engine.dispose()
+        await self.database.close()
 
 
 @pytest.fixture

@@ -4,16 +4,13 @@ import gzip
 import json
 import logging
 import re
-from collections.abc import AsyncIterator, Iterator
-from io import StringIO
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 from urllib.parse import urlencode
 
 import httpx2
 import pytest
-import structlog
 
-from server import logs
 from tests.conftest import Api, serving
 
 JSON = {"content-type": "application/json"}
@@ -53,6 +50,7 @@ def refused(response: httpx2.Response) -> tuple[int, str]:
         pytest.param(b" \n", id="2 white space"),
         pytest.param(b'{"query": "{ serverTime }", "query": "{ viewer { principal } }"}', id="3 query twice"),
         pytest.param(b'{"query": "{ serverTime }", "variables": {"a": {"b": 1, "b": 2}}}', id="3 deep inside"),
+        pytest.param(b'{"query":"{ serverTime }","variables":{"a":{"b":1,"b":1}}}', id="3 compact"),
         pytest.param(b'{"query": "{ serverTime }", "qu\\u0065ry": "{ serverTime }"}', id="3 twice in disguise"),
         pytest.param(b'{"query": "{ serverTime }", "variables": {"a": NaN}}', id="4 NaN"),
         pytest.param(b'{"query": "{ serverTime }", "variables": {"a": Infinity}}', id="4 Infinity"),
@@ -168,6 +166,28 @@ async def test_a_get_is_read_as_strictly_as_a_post(api: Api, parameters: dict[st
     assert "body" not in response.text
 
 
+@pytest.mark.parametrize(
+    "body",
+    [
+        pytest.param(
+            b'{"query":"{ viewer { principal } }","variables":{"a":{"b":1},"c":[{"b":1},{"b":1}]}}', id="compact"
+        ),
+        pytest.param(b' {"query" : "{ viewer { principal } }",\n"variables": {"a": 1e2, "b": 1.50}}\n', id="spaced"),
+        pytest.param(b'{"qu\\u0065ry":"{ viewer { principal }\\u0020}"}', id="escaped"),
+        pytest.param(
+            b'{"query":"{ viewer { principal } }","variables":{"a":%s1%s}}' % (b"[" * 500, b"]" * 500), id="500 deep"
+        ),
+        pytest.param(
+            b'{"query":"{ viewer { principal } }","variables":{"a":123456789012345678901234567890}}', id="30 digits"
+        ),
+    ],
+)
+async def test_json_is_read_however_it_is_written(api: Api, body: bytes) -> None:
+    response = await api.http.post("/graphql", content=body, headers=JSON)
+
+    assert (response.status_code, response.json()) == (200, {"data": {"viewer": {"principal": "anonymous"}}})
+
+
 async def test_a_query_by_get_is_answered(api: Api) -> None:
     response = await api.http.get("/graphql", params={"query": "{ viewer { principal } }"})
 
@@ -221,29 +241,43 @@ async def test_a_request_id_that_could_do_harm_is_replaced(api: Api, sent: bytes
 
 
 @pytest.fixture
-def log(monkeypatch: pytest.MonkeyPatch) -> Iterator[StringIO]:
-    """What the server's own handler writes of its requests."""
-    handlers: list[logging.StreamHandler[Any]] = []
-    monkeypatch.setattr(logging, "basicConfig", lambda **given: handlers.extend(given["handlers"]))
-    monkeypatch.setattr(logs, "log", structlog.stdlib.get_logger("holdfast.http"))
-    logs.configure("info")
-    written = StringIO()
-    handlers[0].setStream(written)
-    logger = logging.getLogger("holdfast")
-    monkeypatch.setattr(logger, "handlers", handlers)
-    monkeypatch.setattr(logger, "level", logging.INFO)
-    yield written
-    structlog.reset_defaults()
+def lines(capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture) -> Callable[[], list[str]]:
+    """What the server has written since this was last asked, in lines as the most sensitive reader sees them."""
+    caplog.set_level(logging.INFO, "holdfast.http")
+
+    def since() -> list[str]:
+        return capsys.readouterr().err.splitlines()
+
+    return since
 
 
 @pytest.mark.parametrize("forged", [pytest.param('\r\n{"event": "forged"}\u2028', id="47 a line in disguise")])
-async def test_a_request_is_one_line_of_the_log_whatever_it_contains(api: Api, log: StringIO, forged: str) -> None:
+async def test_a_request_is_one_line_of_the_log_whatever_it_contains(
+    api: Api, lines: Callable[[], list[str]], forged: str
+) -> None:
     body = {"query": "{ serverTime }" + forged, "operationName": forged, "variables": {forged: forged}}
 
     await api.http.post("/graphql", json=body, headers=[(b"x-request-id", forged.encode()), (b"accept", b"a\nb")])
     await api.http.get("/%0D%0Aforged")
+    await api.http.get("/%E2%80%A8forged")
 
-    assert [json.loads(line)["event"] for line in log.getvalue().splitlines()] == ["request", "request"]
+    told = [json.loads(line) for line in lines()]
+    assert [(line["event"], line["path"]) for line in told] == [
+        ("request", "/graphql"),
+        ("request", "/\r\nforged"),
+        ("request", "/%E2%80%A8forged"),
+    ]
+
+
+async def test_a_request_is_no_line_where_only_warnings_are_written(
+    api: Api, lines: Callable[[], list[str]], caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.WARNING, "holdfast.http")
+
+    response = await api.http.get("/livez")
+
+    assert response.status_code == 200
+    assert lines() == []
 
 
 def _raw(headers: dict[str, str]) -> list[tuple[bytes, bytes]]:

@@ -316,6 +316,7 @@ def test_a_request_is_one_line_of_the_log_and_nothing_personal(server: Any) -> N
         "method": "POST",
         "path": "/graphql",
         "status": 200,
+        "road": "compiled",
         "operation": "Reserve",
         "errors": [],
         "level": "info",
@@ -379,12 +380,14 @@ def test_a_fault_of_ours_is_one_line_that_quotes_nobody(server: Any, sql: Sql) -
     (error,) = answer.json()["errors"]
     assert (error["message"], error["extensions"]) == ("Internal error", {"code": "INTERNAL", "requestId": "fault"})
     assert [secret for secret in [*secrets, "nobody", "providers", "INSERT"] if secret in answer.text] == []
-    fault, line = lines_of(server.log, "fault")
+    compiled, fault, line = lines_of(server.log, "fault")
+    assert (compiled["level"], line["road"]) == ("warning", "ordinary")
     assert (fault["level"], line["event"], line["errors"]) == ("error", "request", ["INTERNAL"])
     assert "23514" in json.dumps(fault)  # enough for an operator to find the rule
     log = server.log.read_text()
     assert [secret for secret in [*secrets, "parameters: ", "Failing row"] if secret in log] == []
-    assert [json.loads(line)["request_id"] for line in log.splitlines() if '"level": "error"' in line] == ["fault"]
+    told = [json.loads(line) for line in log.splitlines() if line.startswith("{")]
+    assert [line["request_id"] for line in told if line["level"] == "error"] == ["fault"]
     assert sql("SELECT count(*) FROM providers") == [(0,)]
 
 

@@ -390,8 +390,12 @@ def test_readiness_and_metrics_are_for_the_inside(start: Start, proxy: Proxy, up
     outside = start(upstream.address, upstream.address, {"allow      127.0.0.0/8;": ""})
 
     seen = [proxy.client.get(path).status_code for path in ("/livez", "/readyz", "/metrics")]
-    refused = [refusal(outside.client.get(path)) for path in ("/readyz", "/metrics")]
+    spelled = ("/readyz", "/metrics", "/metrics?of=all", "/%6Detrics", "//metrics", "/graphiql/../metrics")
+    refused = [
+        outside.send(f"GET {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n".encode()) for path in spelled
+    ]
 
     assert seen == [200, 200, 200]
-    assert refused == [(403, "application/json", "FORBIDDEN")] * 2
+    assert refusal(outside.client.get("/metrics")) == (403, "application/json", "FORBIDDEN")
+    assert {answer.partition(b"\r\n")[0] for answer in refused} == {b"HTTP/1.1 403 Forbidden"}
     assert outside.client.get("/livez").status_code == 200

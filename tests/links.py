@@ -1,0 +1,126 @@
+"""Every way that the schema leads from one list to another, as documents; and a database in which no list is empty."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+import psycopg
+from graphql import GraphQLField, GraphQLInterfaceType, GraphQLObjectType, get_named_type
+
+from models.node_id import encode
+from schema.execution import CONTRACT
+
+Sql = Callable[..., list[tuple[Any, ...]]]
+
+FEW, MANY = 2, 50
+# Each level has a size of its own: what an outer level has loaded is then not what an inner one asks for.
+SIZES = (3, 2, 1)
+
+# 60 of everything. Each appointment is a group with a confirmed, a held and a lapsed seat: so no list is empty anywhere.
+DATA = """
+WITH places AS (
+    INSERT INTO locations (business_id, name, time_zone) SELECT id, 'Room ' || n, 'UTC' FROM businesses, generate_series(1, 60) n
+), services AS (
+    INSERT INTO services (business_id, name) SELECT id, 'Service ' || n FROM businesses, generate_series(1, 60) n
+), providers AS (
+    INSERT INTO providers (business_id, first_name, last_name) SELECT id, 'P' || n, 'Provider' FROM businesses, generate_series(1, 60) n
+)
+INSERT INTO clients (business_id, first_name, last_name) SELECT id, 'C' || n, 'Client' FROM businesses, generate_series(1, 60) n;
+
+WITH numbered AS (
+    SELECT p.business_id, p.id AS provider, s.id AS service, l.id AS location, p.n
+      FROM (SELECT *, row_number() OVER (ORDER BY id) AS n FROM providers) p
+      JOIN (SELECT *, row_number() OVER (ORDER BY id) AS n FROM services) s USING (n)
+      JOIN (SELECT *, row_number() OVER (ORDER BY id) AS n FROM locations) l USING (n)
+)
+INSERT INTO appointments (business_id, provider_id, service_id, location_id, starts_at, ends_at, capacity)
+SELECT business_id, provider, service, location, start + n * interval '1 minute', start + n * interval '1 minute' + interval '15 minutes', 9
+  FROM numbered, (VALUES ('2027-05-03 09:00Z'::timestamptz)) AS day (start);
+"""
+CLAIM = "INSERT INTO reservations (business_id, client_id, appointment_id, status) VALUES (%s, %s, %s, %s)"
+
+
+def fill(url: str) -> None:
+    """Fill a database, past the API: this is about reading."""
+    with psycopg.connect(url, autocommit=True, options="-c jit=off") as connection:
+        for statement in DATA.split(";\n"):
+            if statement.strip():
+                connection.execute(statement)
+        appointments = connection.execute("SELECT business_id, id FROM appointments ORDER BY id").fetchall()
+        clients = [key for (key,) in connection.execute("SELECT id FROM clients ORDER BY id")]
+        for turn, (status, minutes) in enumerate((("HELD", 0.0001), ("HELD", 60), ("CONFIRMED", 60))):
+            connection.execute("UPDATE businesses SET hold_time = %s", (timedelta(minutes=minutes),))
+            for n, (business, appointment) in enumerate(appointments):
+                connection.execute(CLAIM, (business, clients[(n * 7 + turn) % len(clients)], appointment, status))
+
+
+@dataclass(frozen=True)
+class Link:
+    """A field that leads to another type: to one row of it, or to a page of them."""
+
+    name: str
+    target: GraphQLObjectType
+    is_list: bool
+
+    def select(self, inside: str, size: int) -> str:
+        if not self.is_list:
+            return f"{self.name} {{ {inside} }}"
+        return f"{self.name}(first: {size}) {{ nodes {{ {inside} }} edges {{ node {{ id }} }} pageInfo {{ hasNextPage }} }}"
+
+
+def links(type_: GraphQLObjectType) -> list[Link]:
+    """Every field of a type that leads on, and needs no argument for it."""
+    return [link for name, field in type_.fields.items() if (link := _link(name, field)) is not None]
+
+
+def _link(name: str, field: GraphQLField) -> Link | None:
+    target = get_named_type(field.type)
+    if not isinstance(target, GraphQLObjectType):
+        return None
+    if "nodes" in target.fields:
+        row = get_named_type(target.fields["nodes"].type)
+        assert isinstance(row, GraphQLObjectType)
+        return Link(name, row, is_list=True)
+    is_node = any(interface.name == "Node" for interface in target.interfaces)
+    return Link(name, target, is_list=False) if is_node and not field.args else None
+
+
+QUERY = CONTRACT.query_type
+assert QUERY is not None
+ROOTS = [link for link in links(QUERY) if link.is_list]
+NODE = CONTRACT.type_map["Node"]
+assert isinstance(NODE, GraphQLInterfaceType)
+TYPES = list(CONTRACT.get_possible_types(NODE))
+
+
+def chains(root: Link) -> Iterator[tuple[Link, ...]]:
+    """Every way of two steps from a root list, and every way of one that leads no further."""
+    for first in links(root.target):
+        if not links(first.target):
+            yield (first,)
+        for second in links(first.target):
+            yield first, second
+
+
+def nested(chain: tuple[Link, ...]) -> str:
+    """Select a chain, and at its end every link at once: three levels below the root."""
+    last = chain[-1].target
+    inside = " ".join(["id", *(link.select("id", SIZES[2]) for link in links(last))])
+    for depth in range(len(chain) - 1, -1, -1):
+        inside = f"id {chain[depth].select(inside, SIZES[depth])}"
+    return inside
+
+
+TABLES = {
+    "Appointment": "appointments",
+    "Client": "clients",
+    "Location": "locations",
+    "Provider": "providers",
+    "Reservation": "reservations",
+    "Service": "services",
+}
+
+
+def ids(sql: Sql, type_name: str, size: int) -> list[str]:
+    return [encode(type_name, key) for (key,) in sql(f"SELECT id FROM {TABLES[type_name]} ORDER BY id LIMIT {size}")]
