@@ -2,34 +2,33 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import combinations_with_replacement, product
-from typing import Any, TypeVar
+from typing import Any
 from uuid import UUID, uuid4
 
 import httpx2
 import psycopg
 import pytest
-from sqlalchemy import CTE, Executable, Row, Select, TextClause, make_url, text
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy import TextClause, make_url, text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from starlette.applications import Starlette
 
 from models.business import DEFAULT_BUSINESS
 from models.node_id import encode
 from models.refusal import Unavailable
-from resolvers.database import DEADLOCK, SERIALIZATION_FAILURE, Statements, _refusal, _told
 from server.database import engine
 from server.http import application
 from server.settings import Settings
 from tests.conftest import CANCEL, CONFIRM, RESERVE
+from tests.paced import PacedDatabase, Turn
 
-T = TypeVar("T")
 Outcome = dict[str, Any]
 
 STATES = ["free", "held", "lapsed", "confirmed"]
 OPERATIONS = ["reserve", "confirm", "cancel", "replace", "lapse"]
+ROADS = {"compiled": "on", "ordinary": "off"}
 SECONDS_TO_SETTLE = 10
 
 # Free means: somebody had it and gave it back, so that there is a reservation to confirm and to cancel.
@@ -63,81 +62,14 @@ WHERE business_id = %(business)s AND aggregate_id IN (
 GROUP BY 1, 2"""
 
 
-class Turn:
-    """Lets one operation go a step at a time."""
+@dataclass(frozen=True)
+class Trial:
+    """What is tried: operations on an appointment in some state, and the road that they take."""
 
-    def __init__(self) -> None:
-        self.parked, self.step = False, ""
-        self.settled, self.go = asyncio.Event(), asyncio.Event()
-
-    async def take(self, step: str) -> None:
-        """Wait, before a step, until it is ours; tell what it is."""
-        self.parked, self.step = True, step
-        self.settled.set()
-        await self.go.wait()
-        self.go.clear()
-
-    def give(self) -> None:
-        self.parked = False
-        self.settled.clear()
-        self.go.set()
-
-
-def _kind(statement: Executable) -> str:
-    if not isinstance(statement, Select) or statement._for_update_arg is not None:
-        return "write"
-    writes = any(isinstance(source, CTE) and source.element.is_dml for source in statement.columns_clause_froms)
-    return "write" if writes else "read"
-
-
-class PacedStatements(Statements):
-    """The statements of one transaction, each of them a step."""
-
-    def __init__(self, connection: AsyncConnection, turn: Turn) -> None:
-        super().__init__(connection)
-        self.turn = turn
-
-    async def rows(self, statement: Executable) -> Sequence[Row[Any]]:
-        await self.turn.take(_kind(statement))
-        return await super().rows(statement)
-
-    async def row(self, statement: Executable) -> Row[Any] | None:
-        await self.turn.take(_kind(statement))
-        return await super().row(statement)
-
-
-class PacedDatabase:
-    """Has the interface of Database over one connection, and takes turns at each statement and each commit."""
-
-    def __init__(self, connection: AsyncConnection, turn: Turn, *, fails: bool) -> None:
-        self.connection, self.turn, self.fails = connection, turn, fails
-
-    async def rows(self, statement: Executable) -> Sequence[Row[Any]]:
-        return await self.transaction(lambda statements: statements.rows(statement))
-
-    async def row(self, statement: Executable) -> Row[Any] | None:
-        return next(iter(await self.rows(statement)), None)
-
-    async def transaction(self, work: Callable[[Statements], Awaitable[T]], *, keep: bool = True) -> T:
-        try:
-            async with self.connection.begin() as transaction:
-                answer = await work(PacedStatements(self.connection, self.turn))
-                await self._before_commit()
-                await (transaction.commit() if keep else transaction.rollback())
-                return answer
-        except DBAPIError as error:
-            state, constraint = _told(error)
-            if state in (DEADLOCK, SERIALIZATION_FAILURE):
-                pytest.fail(f"it would have to be tried again: {error.orig}")
-            raise _refusal(error, state, constraint) from None
-
-    async def _before_commit(self) -> None:
-        """A commit is a step of its own when somebody may be waiting for it."""
-        writes = (await self.connection.execute(text("SELECT pg_current_xact_id_if_assigned()"))).scalar()
-        if writes is not None:
-            await self.turn.take("commit")
-            if self.fails:
-                raise Unavailable
+    state: str
+    names: Sequence[str]
+    road: str = "compiled"
+    first_fails: bool = False
 
 
 @dataclass
@@ -193,9 +125,13 @@ class Laboratory:
     def __init__(self, database: str, engine: AsyncEngine) -> None:
         self.engine = engine
         self.watch = psycopg.connect(database, autocommit=True)
-        self.apps = [application(Settings.read({})) for _ in range(2)]
+        self.apps = {
+            road: [application(Settings.read({"COMPILE": compiles})) for _ in range(2)]
+            for road, compiles in ROADS.items()
+        }
         self.connections: list[AsyncConnection] = []
         self.backends: list[int] = []
+        self.steps: list[list[str]] = []  # of each operation of the last run
         self.ran = 0
 
     async def open(self) -> None:
@@ -213,25 +149,16 @@ class Laboratory:
         self.watch.close()
 
     async def run(
-        self,
-        state: str,
-        names: Sequence[str],
-        choices: Sequence[int] = (),
-        *,
-        serial: int | None = None,
-        first_fails: bool = False,
+        self, trial: Trial, choices: Sequence[int] = (), *, serial: int | None = None
     ) -> tuple[Outcome, list[int]]:
         """Run the operations; at the nth place where it matters who goes on, the nth choice does, or else the first.
 
         Answers the outcome, and what was chosen.
         """
-        case = Case(state)
+        case = Case(trial.state)
         chosen: list[int] = []
         case.begin(self.watch)
-        clients = [case.ids[role] for role in ("first", "second")][-len(names) :]
-        operations = [
-            await self._start(case, n, name, clients[n], fails=first_fails and n == 0) for n, name in enumerate(names)
-        ]
+        operations = [await self._start(case, n, trial) for n in range(len(trial.names))]
         while not all(operation.done for operation in operations):
             ready = [n for n, operation in enumerate(operations) if operation.turn.parked and not operation.done]
             assert ready, "both wait for each other"
@@ -251,23 +178,25 @@ class Laboratory:
             await self._settled(operations[pick - 1])
         self.ran += serial is None and len(operations) == 2
         answers = [await operation.task for operation in operations if operation.task]
-        return self._outcome(case, answers[1:] if first_fails else answers), chosen
+        self.steps = [operation.turn.steps for operation in operations]
+        return self._outcome(case, answers[1:] if trial.first_fails else answers), chosen
 
-    async def schedules(
-        self, state: str, names: Sequence[str], *, first_fails: bool = False
-    ) -> AsyncIterator[tuple[Outcome, list[int]]]:
+    async def schedules(self, trial: Trial) -> AsyncIterator[tuple[Outcome, list[int]]]:
         """Run every order, as a tree of choices is walked: the last choice that can be changed, is."""
         choices: list[int] | None = []
         while choices is not None:
-            outcome, chosen = await self.run(state, names, choices, first_fails=first_fails)
+            outcome, chosen = await self.run(trial, choices)
             yield outcome, chosen
             changed = next((n for n in reversed(range(len(chosen))) if chosen[n] == 0), None)
             choices = None if changed is None else [*chosen[:changed], 1]
 
-    async def _start(self, case: Case, n: int, name: str, client: UUID, *, fails: bool) -> Operation:
+    async def _start(self, case: Case, n: int, trial: Trial) -> Operation:
         operation = Operation(self.backends[n], Turn())
-        self.apps[n].state.database = PacedDatabase(self.connections[n], operation.turn, fails=fails)
-        operation.task = asyncio.create_task(_perform(self.apps[n], case, client, name))
+        app = self.apps[trial.road][n]
+        fails = trial.first_fails and n == 0
+        app.state.database = PacedDatabase(self.connections[n], operation.turn, fails=fails)
+        client = [case.ids[role] for role in ("first", "second")][n - len(trial.names)]
+        operation.task = asyncio.create_task(_perform(app, case, client, trial.names[n]))
         operation.task.add_done_callback(lambda _: operation.turn.settled.set())
         await self._settled(operation)
         return operation
@@ -357,22 +286,42 @@ async def laboratory(database: str) -> AsyncIterator[Laboratory]:
 
 @pytest.mark.parametrize(("one", "other"), [*combinations_with_replacement(OPERATIONS, 2)])
 @pytest.mark.parametrize("state", STATES)
+@pytest.mark.parametrize("road", ROADS)
 async def test_every_interleaving_of_two_requests_is_one_of_the_two_orders(
-    laboratory: Laboratory, state: str, one: str, other: str
+    laboratory: Laboratory, road: str, state: str, one: str, other: str
 ) -> None:
-    one_first, _ = await laboratory.run(state, [one, other], serial=0)
-    other_first, _ = await laboratory.run(state, [one, other], serial=1)
+    in_turn = Trial(state, [one, other], "ordinary")
+    one_first, _ = await laboratory.run(in_turn, serial=0)
+    other_first, _ = await laboratory.run(in_turn, serial=1)
 
-    async for outcome, chosen in laboratory.schedules(state, [one, other]):
+    async for outcome, chosen in laboratory.schedules(Trial(state, [one, other], road)):
         assert outcome in (one_first, other_first), chosen
 
 
+# On the ordinary road one state will do: a transaction is taken back in the same way wherever it began.
 @pytest.mark.parametrize(("failing", "other"), [*product(OPERATIONS, OPERATIONS)])
-@pytest.mark.parametrize("state", STATES)
+@pytest.mark.parametrize(("road", "state"), [*product(["compiled"], STATES), ("ordinary", "held")])
 async def test_a_request_that_is_taken_back_leaves_no_trace(
-    laboratory: Laboratory, state: str, failing: str, other: str
+    laboratory: Laboratory, road: str, state: str, failing: str, other: str
 ) -> None:
-    alone, _ = await laboratory.run(state, [other])
+    alone, _ = await laboratory.run(Trial(state, [other], "ordinary"))
 
-    async for outcome, chosen in laboratory.schedules(state, [failing, other], first_fails=True):
+    async for outcome, chosen in laboratory.schedules(Trial(state, [failing, other], road, first_fails=True)):
         assert outcome == alone, chosen
+
+
+@pytest.mark.parametrize(
+    ("road", "state", "steps"),
+    [
+        ("compiled", "free", ["compiled", "commit"]),
+        ("ordinary", "free", ["write", "commit"]),
+        ("compiled", "held", ["compiled", "release", "write", "release", "read", "read"]),
+        ("ordinary", "held", ["write", "release", "read", "read"]),
+    ],
+)
+async def test_a_request_takes_the_steps_of_its_road(
+    laboratory: Laboratory, road: str, state: str, steps: list[str]
+) -> None:
+    await laboratory.run(Trial(state, ["reserve"], road))
+
+    assert laboratory.steps == [steps]

@@ -1,150 +1,32 @@
-"""Any page, any nesting: a question is a constant number of statements, however many rows it meets.
+"""Any page, any nesting: on the ordinary road, a question is a constant number of statements, however many rows it meets.
 
 The documents are made from the schema itself, so a new field is covered as soon as it is declared.
 """
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
-from datetime import timedelta
+from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
-from uuid import uuid4
 
-import psycopg
 import pytest
-from graphql import GraphQLField, GraphQLInterfaceType, GraphQLObjectType, get_named_type
-from sqlalchemy.engine import make_url
+from graphql import GraphQLObjectType
 
-from models.node_id import encode
-from schema import schema
-from tests.conftest import Api
+from tests.conftest import Api, fresh_database, serving
+from tests.links import FEW, MANY, ROOTS, TYPES, Link, Sql, chains, ids, links, nested
 
-Sql = Callable[..., list[tuple[Any, ...]]]
 Statements = Callable[[], list[str]]
-
-FEW, MANY = 2, 50
-# Each level has a size of its own: what an outer level has loaded is then not what an inner one asks for.
-SIZES = (3, 2, 1)
-
-# 60 of everything. Each appointment is a group with a confirmed, a held and a lapsed seat: so no list is empty anywhere.
-DATA = """
-WITH places AS (
-    INSERT INTO locations (business_id, name, time_zone) SELECT id, 'Room ' || n, 'UTC' FROM businesses, generate_series(1, 60) n
-), services AS (
-    INSERT INTO services (business_id, name) SELECT id, 'Service ' || n FROM businesses, generate_series(1, 60) n
-), providers AS (
-    INSERT INTO providers (business_id, first_name, last_name) SELECT id, 'P' || n, 'Provider' FROM businesses, generate_series(1, 60) n
-)
-INSERT INTO clients (business_id, first_name, last_name) SELECT id, 'C' || n, 'Client' FROM businesses, generate_series(1, 60) n;
-
-WITH numbered AS (
-    SELECT p.business_id, p.id AS provider, s.id AS service, l.id AS location, p.n
-      FROM (SELECT *, row_number() OVER (ORDER BY id) AS n FROM providers) p
-      JOIN (SELECT *, row_number() OVER (ORDER BY id) AS n FROM services) s USING (n)
-      JOIN (SELECT *, row_number() OVER (ORDER BY id) AS n FROM locations) l USING (n)
-)
-INSERT INTO appointments (business_id, provider_id, service_id, location_id, starts_at, ends_at, capacity)
-SELECT business_id, provider, service, location, start + n * interval '1 minute', start + n * interval '1 minute' + interval '15 minutes', 9
-  FROM numbered, (VALUES ('2027-05-03 09:00Z'::timestamptz)) AS day (start);
-"""
-CLAIM = "INSERT INTO reservations (business_id, client_id, appointment_id, status) VALUES (%s, %s, %s, %s)"
-
-
-def fill(url: str) -> None:
-    """Fill a database, past the API: this is about reading."""
-    with psycopg.connect(url, autocommit=True, options="-c jit=off") as connection:
-        for statement in DATA.split(";\n"):
-            if statement.strip():
-                connection.execute(statement)
-        appointments = connection.execute("SELECT business_id, id FROM appointments ORDER BY id").fetchall()
-        clients = [key for (key,) in connection.execute("SELECT id FROM clients ORDER BY id")]
-        for turn, (status, minutes) in enumerate((("HELD", 0.0001), ("HELD", 60), ("CONFIRMED", 60))):
-            connection.execute("UPDATE businesses SET hold_time = %s", (timedelta(minutes=minutes),))
-            for n, (business, appointment) in enumerate(appointments):
-                connection.execute(CLAIM, (business, clients[(n * 7 + turn) % len(clients)], appointment, status))
-
-
-@pytest.fixture(scope="module")
-def filled(cluster: str, migrated: str) -> Iterator[str]:
-    with copy_of(cluster, migrated) as url:
-        fill(url)
-        yield url
 
 
 @pytest.fixture
 def database(cluster: str, filled: str) -> Iterator[str]:
     """A full database, of each test its own."""
-    with copy_of(cluster, filled) as url:
+    with fresh_database(cluster, filled) as url:
         yield url
 
 
-@contextmanager
-def copy_of(cluster: str, template: str) -> Iterator[str]:
-    name = f"holdfast_full_{uuid4().hex}"
-    with psycopg.connect(cluster, autocommit=True) as admin:
-        admin.execute(f"CREATE DATABASE {name} TEMPLATE {make_url(template).database} STRATEGY file_copy")
-        try:
-            yield make_url(cluster).set(database=name).render_as_string(hide_password=False)
-        finally:
-            admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
-
-
-@dataclass(frozen=True)
-class Link:
-    """A field that leads to another type: to one row of it, or to a page of them."""
-
-    name: str
-    target: GraphQLObjectType
-    is_list: bool
-
-    def select(self, inside: str, size: int) -> str:
-        if not self.is_list:
-            return f"{self.name} {{ {inside} }}"
-        return f"{self.name}(first: {size}) {{ nodes {{ {inside} }} edges {{ node {{ id }} }} pageInfo {{ hasNextPage }} }}"
-
-
-def links(type_: GraphQLObjectType) -> list[Link]:
-    """Every field of a type that leads on, and needs no argument for it."""
-    return [link for name, field in type_.fields.items() if (link := _link(name, field)) is not None]
-
-
-def _link(name: str, field: GraphQLField) -> Link | None:
-    target = get_named_type(field.type)
-    if not isinstance(target, GraphQLObjectType):
-        return None
-    if "nodes" in target.fields:
-        row = get_named_type(target.fields["nodes"].type)
-        assert isinstance(row, GraphQLObjectType)
-        return Link(name, row, is_list=True)
-    is_node = any(interface.name == "Node" for interface in target.interfaces)
-    return Link(name, target, is_list=False) if is_node and not field.args else None
-
-
-CONTRACT = schema._schema
-QUERY = CONTRACT.query_type
-assert QUERY is not None
-ROOTS = [link for link in links(QUERY) if link.is_list]
-NODE = CONTRACT.type_map["Node"]
-assert isinstance(NODE, GraphQLInterfaceType)
-TYPES = list(CONTRACT.get_possible_types(NODE))
-
-
-def chains(root: Link) -> Iterator[tuple[Link, ...]]:
-    """Every way of two steps from a root list, and every way of one that leads no further."""
-    for first in links(root.target):
-        if not links(first.target):
-            yield (first,)
-        for second in links(first.target):
-            yield first, second
-
-
-def nested(chain: tuple[Link, ...]) -> str:
-    """Select a chain, and at its end every link at once: three levels below the root."""
-    last = chain[-1].target
-    inside = " ".join(["id", *(link.select("id", SIZES[2]) for link in links(last))])
-    for depth in range(len(chain) - 1, -1, -1):
-        inside = f"id {chain[depth].select(inside, SIZES[depth])}"
-    return inside
+@pytest.fixture
+async def api(database: str) -> AsyncIterator[Api]:
+    """The ordinary road."""
+    async with serving(database, compile=False) as client:
+        yield client
 
 
 def paths(value: Any, *path: str) -> Iterator[tuple[str, ...]]:
@@ -250,20 +132,6 @@ async def test_aliases_with_different_pages_are_one_statement_each(
 
         assert counts == {("aliases", FEW): 4, ("aliases", MANY): 4, ("twins", FEW): 2, ("twins", MANY): 2}, link
         assert row["c"]["pageInfo"]["endCursor"] == row["b"]["edges"][-1]["cursor"]
-
-
-TABLES = {
-    "Appointment": "appointments",
-    "Client": "clients",
-    "Location": "locations",
-    "Provider": "providers",
-    "Reservation": "reservations",
-    "Service": "services",
-}
-
-
-def ids(sql: Sql, type_name: str, size: int) -> list[str]:
-    return [encode(type_name, key) for (key,) in sql(f"SELECT id FROM {TABLES[type_name]} ORDER BY id LIMIT {size}")]
 
 
 @pytest.mark.parametrize("type_", TYPES, ids=str)

@@ -1,0 +1,275 @@
+"""A seeded world with rows of every kind, written past the API, and a second business of which nobody may see anything."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from itertools import permutations, product
+from random import Random
+from typing import Any
+from uuid import UUID
+
+import psycopg
+from graphql import GraphQLField, GraphQLSchema, get_named_type
+
+from models.business import DEFAULT_BUSINESS
+from models.node_id import encode
+from tests.arguments import Known, Name, is_list, list_name
+from tests.conftest import Api
+
+STRANGER = UUID("00000000-0000-7000-8000-00000000e15e")
+# Whatever belongs to the stranger bears this name.
+FOREIGN = "ELSEWHERE"
+TABLES = {
+    "Location": "locations",
+    "Service": "services",
+    "Provider": "providers",
+    "Client": "clients",
+    "Appointment": "appointments",
+    "Reservation": "reservations",
+}
+NAMES = (
+    "Ada", "O'Brien", 'Q"uote', "Back\\slash", "100%", "under_score", "$1", "%s", ":x", "{0}", "🦊🏳️‍🌈", "</script><!--",
+    "line\u2028para\u2029", "\u202eשלום\u202c", "e\u0301\u0323", "Å", "n" * 200, "del\x7f", "\\u0041\\n", "\ufeffBOM", "\uffff",
+    "ß", "ﬁ", "İstanbul", "&amp;", "null", "/", "𝔸", "a b", "Ada",
+)  # fmt: skip
+NOTES = (
+    None, "", "two\nlines", "tab\there", "\r\n", "\x01\x02\x1f", "\x08\x0c\x0b", "del\x7f\x80\x9f", '"quoted" \\ back', "</script>",
+    "\u2028", "🦊" * 500, "x" * 2000, "\\n \\u0000", "é", "null", "{}", "'); DROP TABLE clients; --",
+)  # fmt: skip
+ZONES = ("Europe/Berlin", "America/New_York", "Australia/Lord_Howe", "Asia/Beirut", "America/Sao_Paulo", "UTC")
+# Clocks are put forward or back on these days; on one of them Samoa had no day at all.
+DATES = ("2150-03-29", "2150-10-25", "2150-03-08", "2150-11-01", "2150-04-05", "2018-11-04", "2011-12-30")
+PARTS = (0, 0, 500_000, 123_456, 100_000, 7)
+DAY, MINUTE = timedelta(days=1), timedelta(minutes=1)
+CREATED_BEFORE = 700 * DAY
+STATUSES = (
+    None, "HELD", "LAPSED", "EXPIRED", "CONFIRMED", "CANCELLED", "COMPLETED", "NO_SHOW", None, "GIVEN_BACK", "WITHDRAWN",
+)  # fmt: skip
+
+Row = dict[str, Any]
+
+
+@dataclass
+class World:
+    """What there is: the rows of both businesses, by type."""
+
+    now: datetime
+    random: Random
+    ours: dict[str, list[Row]] = field(default_factory=dict)
+    theirs: dict[str, list[Row]] = field(default_factory=dict)
+    made: int = 0
+
+    def key(self) -> UUID:
+        """A key in the order of creation."""
+        self.made += 1
+        return UUID(
+            f"0190{self.made:04x}-{self.random.getrandbits(16):04x}-7000-8000-{self.random.getrandbits(48):012x}"
+        )
+
+    def part(self, at: datetime) -> datetime:
+        return at + timedelta(microseconds=self.random.choice(PARTS))
+
+    def add(self, type_name: str, **values: Any) -> Row:
+        """Note a row; where it is not said otherwise, it is ours."""
+        row = {"business_id": DEFAULT_BUSINESS, "id": self.key(), **values}
+        whose = self.ours if row["business_id"] == DEFAULT_BUSINESS else self.theirs
+        whose.setdefault(type_name, []).append(row)
+        return row
+
+    def ids(self, whose: Mapping[str, Sequence[Row]]) -> dict[str, list[str]]:
+        """The ids of rows, as the API shows them."""
+        return {type_name: [encode(type_name, row["id"]) for row in rows] for type_name, rows in whose.items()}
+
+
+def imagine(seed: int) -> World:
+    """Make up the world of a seed. No appointment is about to become too late, no hold about to lapse, for half an hour."""
+    world = World(datetime.now(UTC).replace(second=0, microsecond=0), Random(seed))
+    _places(world)
+    _people(world)
+    _crowded(world)
+    for number, provider in enumerate(world.ours["Provider"][1:-1]):
+        _practice(world, provider, number)
+    _elsewhere(world)
+    return world
+
+
+def _places(world: World) -> None:
+    for name, zone in zip(NAMES[1:5], ZONES, strict=False):
+        world.add("Location", name=name, time_zone=zone, created_at=world.part(world.now - CREATED_BEFORE))
+    lead_times = (None, timedelta(0), 3 * DAY, None)
+    buffers = ((0, 0), (10, 20), (7.5, 0), (0, 15))
+    for name, lead_time, (before, after) in zip(NAMES[5:9], lead_times, buffers, strict=True):
+        world.add(
+            "Service", name=name, lead_time=lead_time, buffer_before=before * MINUTE, buffer_after=after * MINUTE
+        )  # fmt: skip
+
+
+def _people(world: World) -> None:
+    for kind, names in (("Provider", NAMES[:6]), ("Client", NAMES)):
+        for number, name in enumerate(names):
+            twin = number == len(names) - 1
+            world.add(
+                kind,
+                first_name=name,
+                last_name="Twin" if twin or number == 0 else world.random.choice(NAMES),
+                email=world.random.choice((None, f"{number}@example.com", "o'b+%_\\@example.com")),
+                time_zone=world.random.choice((None, *ZONES)),
+                created_at=world.part(world.now - CREATED_BEFORE),
+                version=world.random.choice((1, 2, 70_000)),
+            )
+
+
+def _crowded(world: World) -> None:
+    """One provider has more than a page of appointments."""
+    for number in range(110):
+        _appointment(world, world.ours["Provider"][0], world.now + 9 * DAY + (number + 2) * 15 * MINUTE)
+
+
+def _practice(world: World, provider: Row, number: int) -> None:
+    """Another has some that are over, some that are too soon, some far ahead, and every kind of reservation."""
+    starts = [world.now + timedelta(hours=hours, minutes=30) for hours in (-9000, -50, -20, 4, 8, 12, 16)]
+    starts += [world.now + timedelta(days=days, minutes=45) for days in range(5, 27)]
+    starts += [datetime.fromisoformat(f"{day}T{hour}:00:00Z") for day in DATES[:3] for hour in ("00", "03", "23")]
+    for turn, start in enumerate(starts):
+        service = world.random.choice([None, *world.ours["Service"]])
+        location = world.random.choice([None, *world.ours["Location"]])
+        appointment = _appointment(
+            world,
+            provider,
+            start if turn % 3 else world.part(start),
+            capacity=world.random.choice((1, 1, 3)),
+            service_id=service and service["id"],
+            location_id=location and location["id"],
+        )
+        for seat in range(1, 1 + world.random.randint(1, appointment["capacity"])):
+            status = STATUSES[(turn * 3 + number + seat) % len(STATUSES)]
+            if status is not None:
+                _reservation(world, appointment, status, seat)
+
+
+def _appointment(world: World, provider: Row, start: datetime, **more: Any) -> Row:
+    return world.add(
+        "Appointment",
+        provider_id=provider["id"],
+        starts_at=start,
+        ends_at=start + world.random.choice((15, 15, 45)) * MINUTE,
+        created_at=world.part(world.now - CREATED_BEFORE),
+        **{"capacity": 1, "service_id": None, "location_id": None, "business_id": provider["business_id"], **more},
+    )
+
+
+def _reservation(world: World, appointment: Row, status: str, seat: int) -> Row:
+    """Claim an appointment long ago. What has lapsed did so then; what has not will not for a year."""
+    stored = {"LAPSED": "HELD", "GIVEN_BACK": "CANCELLED", "WITHDRAWN": "CANCELLED"}.get(status, status)
+    created = world.part(min(world.now, appointment["starts_at"]) - CREATED_BEFORE)
+    copied = {name: appointment[name] for name in ("provider_id", "service_id", "capacity", "starts_at", "ends_at")}
+    is_confirmed = status in ("CONFIRMED", "COMPLETED", "NO_SHOW", "GIVEN_BACK")
+    clients = (world.ours if appointment["business_id"] == DEFAULT_BUSINESS else world.theirs)["Client"]
+    return world.add(
+        "Reservation",
+        business_id=appointment["business_id"],
+        client_id=world.random.choice(clients[:-3] or clients)["id"],
+        appointment_id=world.key() if status == "WITHDRAWN" else appointment["id"],
+        note=world.random.choice(NOTES),
+        status=stored,
+        cancel_reason=world.random.choice(NOTES) if stored == "CANCELLED" else None,
+        seat=seat,
+        busy_from=appointment["starts_at"],
+        busy_until=appointment["ends_at"],
+        lead_time=DAY,
+        created_at=created,
+        scheduled_at=created,
+        expires_at=world.part(world.now + 365 * DAY if status == "HELD" else created + 30 * MINUTE),
+        confirmed_at=world.part(created + MINUTE) if is_confirmed else None,
+        cancelled_at=world.part(created + 2 * MINUTE) if stored == "CANCELLED" else None,
+        version=2 if is_confirmed else 1,
+        **copied,
+    )
+
+
+def _elsewhere(world: World) -> None:
+    of: Row = {"business_id": STRANGER, "created_at": world.now}
+    named = {**of, "first_name": FOREIGN, "last_name": FOREIGN, "email": f"{FOREIGN}@example.com", "time_zone": "UTC"}
+    location = world.add("Location", name=FOREIGN, time_zone="UTC", **of)
+    service = world.add("Service", name=FOREIGN, **of)
+    provider, _ = world.add("Provider", **named), world.add("Client", **named)
+    for number, status in enumerate(("HELD", "CONFIRMED", "CANCELLED", None)):
+        appointment = _appointment(
+            world, provider, world.now + (5 + number) * DAY, service_id=service["id"], location_id=location["id"]
+        )
+        if status:
+            _reservation(world, appointment, status, 1)
+
+
+def write(url: str, world: World) -> None:
+    """Write a world, past the API and past the triggers: the tables admit more than either."""
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute("SET session_replication_role = replica")
+        connection.execute("INSERT INTO businesses (id, name) VALUES (%s, %s)", (STRANGER, FOREIGN))
+        connection.execute(
+            "UPDATE businesses SET name = %s, time_zone = 'Europe/Berlin' WHERE id = %s",
+            ('"Hold"\\🦊', DEFAULT_BUSINESS),
+        )
+        for whose in (world.ours, world.theirs):
+            for type_name, table in TABLES.items():
+                for row in whose[type_name]:
+                    marks = ", ".join(["%s"] * len(row))
+                    statement = f"INSERT INTO {table} ({', '.join(row)}) VALUES ({marks})"
+                    connection.execute(statement, list(row.values()))
+        connection.execute("ANALYZE")
+
+
+def orders(of: GraphQLField) -> list[list[Row] | None]:
+    """Every order of a list by up to two fields."""
+    if "orderBy" not in of.args:
+        return [None]
+    step: Any = get_named_type(of.args["orderBy"].type)
+    fields, ways = (list(get_named_type(step.fields[name].type).values) for name in ("field", "direction"))
+    steps = [{"field": Name(field_), "direction": Name(way)} for field_, way in product(fields, ways)]
+    pairs = [[one, other] for one, other in permutations(steps, 2) if one["field"] != other["field"]]
+    return [None, *([each] for each in steps), *pairs]
+
+
+async def cursors(api: Api, contract: GraphQLSchema, ids: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:
+    """Ask for some cursors of every list, in every order."""
+    found: dict[str, list[str]] = {}
+    for owner in (contract.query_type, *(contract.type_map[name] for name in ids)):
+        for name, of in ((name, of) for name, of in owner.fields.items() if is_list(of)):  # type: ignore[union-attr]
+            for order in orders(of):
+                found[list_name(owner.name, name, order)] = await _asked(api, owner, name, order, ids)  # type: ignore[union-attr]
+    return found
+
+
+async def _asked(
+    api: Api, owner: Any, name: str, order: list[Row] | None, ids: Mapping[str, Sequence[str]]
+) -> list[str]:
+    steps = [f"{{field: {step['field'].name}, direction: {step['direction'].name}}}" for step in order or ()]
+    ordered = f", orderBy: [{', '.join(steps)}]" if steps else ""
+    pages_of = (("head", "first"), ("tail", "last"))
+    inside = " ".join(f"{side}: {name}({size}: 4{ordered}) {{ edges {{ cursor }} }}" for side, size in pages_of)
+    if owner.name in ids:
+        wanted = "[" + ", ".join(f'"{each}"' for each in ids[owner.name][-60:]) + "]"
+        answer = await api(f"{{ nodes(ids: {wanted}) {{ ... on {owner.name} {{ {inside} }} }} }}")
+        pages = [row[side] for row in answer["nodes"] for side in ("head", "tail")]
+    else:
+        pages = list((await api(f"{{ {inside} }}")).values())
+    return list(dict.fromkeys(edge["cursor"] for each in pages for edge in each["edges"]))[:24]
+
+
+async def known(api: Api, contract: GraphQLSchema, world: World) -> Known:
+    """What a random document has to know of a world."""
+    ids = world.ids(world.ours)
+    nothing = {name: [encode(name, UUID(int=7 << 76 | 8 << 60))] for name in TABLES}
+    theirs = world.ids(world.theirs)
+    instants = [world.now + hours * timedelta(hours=1) for hours in (-900, -48, 0, 6, 30, 100, 200, 230, 500, 3000)]
+    near = [at for row in world.ours["Appointment"] if abs((at := row["starts_at"]) - world.now) < 150 * DAY]
+    starts = near[100:140]
+    return Known(
+        ids=ids,
+        strange_ids={name: [*nothing[name], *theirs[name]] for name in TABLES},
+        cursors=await cursors(api, contract, ids),
+        instants=[at.isoformat().replace("+00:00", "Z") for at in (*instants, *starts)],
+        dates=[*DATES, *(f"{at:%Y-%m-%d}" for at in starts)],
+        zones=(*ZONES, "Pacific/Apia", "Africa/Casablanca"),
+        words=[*(name for name in NAMES if name.isprintable()), "a", "example.com", "Twin", "1"],
+    )
