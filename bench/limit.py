@@ -1,94 +1,71 @@
 """The physical limit: pgbench, running the very statements that the server sends."""
 
 import re
+import resource
 import subprocess
 import tempfile
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Select, Text, cast, func, literal_column, make_url, select, true
-
 from bench.load import Figures
-from bench.world import CLIENTS, EACH, ID, World, identity
-from models import Appointment, Provider
-from models.availability import Availability, available, narrow
-from models.business import DEFAULT_BUSINESS
-from models.page import Page, cursor, select_page
-from models.relations import BY_START
-from models.reservation import Wish, hold
+from bench.processes import environment
+from bench.statements import Sent
+from bench.world import CLIENTS, EACH, ID, STRIDE, World
 from server.postgres import binaries
 
-ANY_PROVIDER, ANY_CLIENT, ANY_APPOINTMENT = (UUID(int=n) for n in (1, 2, 3))
+# A session as the server's own are.
+SESSION = {"PGOPTIONS": "-c timezone=UTC -c jit=off"}
+# A random provider; a client; and an appointment that no other transaction asks for, as `World.free_appointment` counts.
+NUMBERS = f"""\\set p random(0, :providers - 1)
+\\set k (:i * :connections + :client_id) * {STRIDE} % :unclaimed
+\\set i :i + 1
+\\set slot :k / :providers
+\\set a :k % :providers * {EACH} + :slot / 9 * 10 + :slot % 9 + 1
+\\set c :a % {CLIENTS}
+"""
+VARIABLE_OF_KIND = {"1": "p", "2": "c", "3": "a"}
 
 
-def page_of_one_provider(provider: UUID, size: int = 50) -> Select[Any]:
-    """The first free appointments of one provider with the provider's name, in one statement."""
-    free = narrow(available(DEFAULT_BUSINESS), Availability(provider_ids=(provider,)))
-    page = select_page(free, Appointment, BY_START, Page(size - 1), "availableAppointments").subquery("page")
-    return select(
-        page.c.id, page.c.starts_at, page.c.ends_at, Provider.id.label("provider"), Provider.first_name
-    ).join_from(page, Provider, (Provider.business_id == DEFAULT_BUSINESS) & (Provider.id == page.c.provider_id))
-
-
-def read_sql() -> str:
-    """The read, with a random provider."""
-    return _sql(page_of_one_provider(ANY_PROVIDER))
-
-
-def json_sql() -> str:
-    """The same read, whose JSON PostgreSQL builds; the provider is $1."""
-    rows = page_of_one_provider(ANY_PROVIDER).subquery("rows")
-    whole = select(cast(func.json_agg(literal_column("rows")), Text)).select_from(rows)
-    return (
-        _sql(whole)
-        .replace(f"'{ANY_PROVIDER}'::UUID", "%(provider)s::uuid")
-        .replace(f"'{ANY_PROVIDER}'", "%(provider)s")
-    )
-
-
-def reserve_sql() -> str:
-    """The reserving statement, with a random client and a random appointment."""
-    return _sql(hold(DEFAULT_BUSINESS, Wish(ANY_CLIENT, ANY_APPOINTMENT), None, true()))
-
-
-def page_sql(after: tuple[object, ...] | None, size: int = 10) -> str:
-    """A page of one provider's free appointments, after the last row of another page."""
-    free = narrow(available(DEFAULT_BUSINESS), Availability(provider_ids=(UUID(identity(1, 0)),)))
-    free = free.with_only_columns(Appointment.starts_at, Appointment.id)  # type: ignore[assignment]
-    place = cursor(SimpleNamespace(starts_at=after[0], id=after[1]), BY_START, "free") if after else None
-    return _sql(select_page(free, Appointment, BY_START, Page(size - 1, place), "free"))
-
-
-def _sql(statement: Select[Any]) -> str:
-    dialect: Any = make_url("postgresql+psycopg://").get_dialect()()
-    compiled = statement.compile(dialect=dialect, compile_kwargs={"literal_binds": True})
-    return re.sub(r"\s+", " ", str(compiled)).replace("%%", "%")
-
-
-def pgbench(world: World, sql: str, *, connections: int = 16, seconds: int = 6) -> Figures:
-    """Run a statement as fast as PostgreSQL can."""
-    for any_, kind, variable in ((ANY_PROVIDER, 1, "p"), (ANY_CLIENT, 2, "c"), (ANY_APPOINTMENT, 3, "a")):
-        sql = sql.replace(f"'{any_}'::UUID", f"'{any_}'").replace(
-            f"'{any_}'", ID.format(kind=kind, n=f":{variable}::bigint")
-        )
-    last = world.providers - 1
-    # An appointment whose number ends in a 1 to 9 is free at first; each is asked for about once.
-    script = (
-        f"\\set p random(0, {last})\n\\set c random(0, {CLIENTS - 1})\n"
-        f"\\set a random(0, {last}) * {EACH} + random(0, {EACH // 10 - 1}) * 10 + random(1, 4)\n{sql};\n"
-    )
+def pgbench(world: World, sent: Sent, *, connections: int, seconds: float) -> Figures:
+    """Run a statement as fast as PostgreSQL can; what the request asked for becomes random, the rest stays a parameter."""
+    constants = {f"v{n}": value for n, value in enumerate(sent.values, 1) if isinstance(value, str)}
+    whole = int(max(1, seconds))
+    defined: dict[str, int | str] = {
+        "i": 0,
+        "connections": connections,
+        "providers": world.providers,
+        "unclaimed": world.unclaimed,
+        **constants,
+    }
     with tempfile.TemporaryDirectory() as folder:
-        Path(folder, "script.sql").write_text(script)
-        subprocess.run(
-            [binaries() / "pgbench", world.url, "-n", "-M", "prepared", "-c", str(connections), "-j", "1", "-T", str(seconds),
-             "-f", "script.sql", "-l"],
-            cwd=folder, check=True, capture_output=True,
-        )  # fmt: skip
+        Path(folder, "script.sql").write_text(f"{NUMBERS}{_filled(sent)};\n")
+        options = ["-n", "-M", "prepared", "-c", connections, "-j", 1, "-T", whole, "-f", "script.sql", "-l"]
+        definitions = [f"-D{name}={value}" for name, value in defined.items()]
+        command = [str(binaries() / "pgbench"), world.url, *map(str, options), *definitions]
+        used = _cpu_of_children()
+        subprocess.run(command, cwd=folder, env=environment(**SESSION), check=True, capture_output=True)
+        used = _cpu_of_children() - used
         took = [
             int(line.split()[2]) / 1e6
             for log in Path(folder).glob("pgbench_log.*")
             for line in log.read_text().splitlines()
         ]
-    return Figures.of(took, seconds)
+    figures = Figures.of(took, whole)
+    figures.generator_us = round(used / len(took) * 1e6, 2)
+    return figures
+
+
+def _filled(sent: Sent) -> str:
+    def place(found: re.Match[str]) -> str:
+        value = sent.values[int(found[1]) - 1]
+        if isinstance(value, UUID):
+            kind = str(value)[0]
+            return ID.format(kind=kind, n=f":{VARIABLE_OF_KIND[kind]}::bigint")
+        return "NULL" if value is None else f":v{found[1]}"
+
+    return re.sub(r"\$(\d+)", place, sent.sql)
+
+
+def _cpu_of_children() -> float:
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime

@@ -1,4 +1,4 @@
-"""Processes: starting what is measured, and reading what it costs."""
+"""Processes: starting what is measured, where it runs, and reading what it costs."""
 
 import os
 import signal
@@ -15,10 +15,15 @@ import psycopg
 
 ROOT = Path(__file__).parent.parent
 TICK = os.sysconf("SC_CLK_TCK")
+Cores = frozenset[int]
 
 
 def say(what: str) -> None:
     print(what, file=sys.stderr, flush=True)
+
+
+def environment(**more: str) -> dict[str, str]:
+    return {**os.environ, **more}
 
 
 def cpu(processes: list[int]) -> float:
@@ -33,14 +38,14 @@ def cpu(processes: list[int]) -> float:
     return total / TICK
 
 
-def children(parent: int) -> list[int]:
-    """The processes that a process has started, directly or not."""
+def family(parent: int) -> list[int]:
+    """A process and those that it has started, directly or not."""
     found = subprocess.run(["ps", "-e", "-o", "pid=,ppid="], check=True, capture_output=True, text=True).stdout
     parents = {int(pid): int(ppid) for pid, ppid in (line.split() for line in found.splitlines())}
     below = {parent}
     while more := {pid for pid, ppid in parents.items() if ppid in below} - below:
         below |= more
-    return sorted(below - {parent})
+    return sorted(below)
 
 
 def postgres_processes(url: str) -> list[int]:
@@ -48,8 +53,7 @@ def postgres_processes(url: str) -> list[int]:
     with psycopg.connect(url) as connection:
         row = connection.execute("SELECT current_setting('data_directory')").fetchone()
     assert row is not None
-    postmaster = int(Path(row[0], "postmaster.pid").read_text().split()[0])
-    return [postmaster, *children(postmaster)]
+    return family(int(Path(row[0], "postmaster.pid").read_text().split()[0]))
 
 
 def resident_mb(process: int) -> float:
@@ -57,17 +61,43 @@ def resident_mb(process: int) -> float:
     return int(status.partition("VmRSS:")[2].split()[0]) / 1024
 
 
+def all_cores() -> Cores:
+    return frozenset(os.sched_getaffinity(0))
+
+
+def pin(processes: list[int], cores: Cores) -> None:
+    """Move running processes to these cores; what they start later stays there too."""
+    for process in processes:
+        try:
+            os.sched_setaffinity(process, cores)
+        except ProcessLookupError:
+            continue
+
+
 @contextmanager
-def started(command: list[str], **environment: str) -> Iterator[subprocess.Popen[bytes]]:
-    """A server process, until it is no longer measured."""
-    process = subprocess.Popen(
-        command, cwd=ROOT, env={**os.environ, **environment}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
+def on(cores: Cores) -> Iterator[None]:
+    """Start processes that stay on these cores: they inherit ours."""
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, cores)
     try:
-        yield process
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
+
+
+@contextmanager
+def started(command: list[str], **more: str) -> Iterator[int]:
+    """A server process, until it is no longer measured."""
+    quiet = subprocess.DEVNULL
+    process = subprocess.Popen(command, cwd=ROOT, env=environment(**more), stdout=quiet, stderr=quiet)
+    try:
+        yield process.pid
     finally:
         process.send_signal(signal.SIGTERM)
-        process.wait(20)
+        try:
+            process.wait(20)
+        except subprocess.TimeoutExpired:
+            process.kill()
 
 
 def free_port() -> int:
@@ -77,12 +107,13 @@ def free_port() -> int:
         return port
 
 
-def wait(url: str) -> None:
-    for _ in range(200):
+def wait(port: int) -> None:
+    """Wait until somebody answers there, whatever the answer."""
+    for _ in range(600):
         try:
-            if httpx2.get(url).status_code == 200:
-                return
+            httpx2.get(f"http://127.0.0.1:{port}/")
         except httpx2.HTTPError:
-            pass
-        time.sleep(0.05)
-    raise TimeoutError(url)
+            time.sleep(0.05)
+        else:
+            return
+    raise TimeoutError(f"Nobody listens on port {port}.")

@@ -1,6 +1,7 @@
 """The world that is measured: providers with 12,500 appointments each, every tenth of them booked."""
 
 from dataclasses import dataclass
+from uuid import UUID
 
 import psycopg
 
@@ -8,7 +9,9 @@ from models.business import DEFAULT_BUSINESS
 from models.node_id import encode
 
 EACH = 12_500
+FREE_EACH = EACH // 10 * 9
 CLIENTS = 1_000
+STRIDE = 1_000_003  # a prime: so many steps on, and on, meets every free appointment once
 # Ids are made from numbers, so that a load generator can name any row without asking for it.
 ID = "('{kind}0000000-0000-7000-8000-' || lpad(to_hex({n}), 12, '0'))::uuid"
 
@@ -45,6 +48,17 @@ class World:
     url: str
     providers: int = 0
 
+    @property
+    def unclaimed(self) -> int:
+        """How many appointments are free at first."""
+        return self.providers * FREE_EACH
+
+    def free_appointment(self, n: int) -> int:
+        """The number of an appointment that is free at first: another one for each n, here and there in the table."""
+        scattered = n * STRIDE % self.unclaimed
+        slot = scattered // self.providers
+        return scattered % self.providers * EACH + slot // 9 * 10 + slot % 9 + 1
+
     def grow(self, appointments: int) -> None:
         """Add providers until there are so many appointments; rows are copied in, no trigger runs."""
         first, last = self.providers, appointments // EACH - 1
@@ -56,7 +70,21 @@ class World:
                 connection.execute(step.format(first=first, last=last))
             connection.execute("VACUUM (ANALYZE) providers, clients, appointments, reservations")
             connection.execute("CHECKPOINT")
-        self.providers = last + 1
+        self.providers = max(first, last + 1)
+
+    def held(self) -> int:
+        """How many appointments were reserved since the world was made."""
+        with psycopg.connect(self.url) as connection:
+            row = connection.execute("SELECT count(*) FROM reservations WHERE status = 'HELD'").fetchone()
+        return int(row[0]) if row else 0
+
+    def release(self) -> None:
+        """Give back what was reserved, so that every round finds the same world."""
+        with psycopg.connect(self.url, autocommit=True) as connection:
+            connection.execute("SET session_replication_role = replica")
+            connection.execute("DELETE FROM reservations WHERE status = 'HELD'")
+            connection.execute("TRUNCATE events")
+            connection.execute("VACUUM (ANALYZE) reservations")
 
 
 def identity(kind: int, n: int) -> str:
@@ -66,4 +94,4 @@ def identity(kind: int, n: int) -> str:
 
 def node_id(kind: int, n: int) -> str:
     """The same, as the API shows it."""
-    return encode(("", "Provider", "Client", "Appointment")[kind], identity(kind, n))  # type: ignore[arg-type]
+    return encode(("", "Provider", "Client", "Appointment")[kind], UUID(identity(kind, n)))

@@ -1,0 +1,121 @@
+"""Contestants: ours on both its roads, the limits, and the peers, each with what it is asked."""
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from uuid import UUID
+
+from bench import questions, statements
+from bench.layouts import Contestant, Layout
+from bench.limit import pgbench
+from bench.load import Figures, Job, Request, Work, measure
+from bench.npm import installed
+from bench.processes import family, on
+from bench.questions import A_LIST, A_PROVIDER, A_RESERVATION, SIZE
+from bench.servers import Server, node, ours, plain, uvicorn
+from bench.statements import Sent
+from bench.world import World
+
+MOST_A_SECOND = 25_000
+PEERS = {"postgraphile": questions.POSTGRAPHILE_READ, "mercurius": questions.PEER_READ}
+
+
+@dataclass
+class Stage:
+    """The contestants of one layout, whose servers run until it is left."""
+
+    world: World
+    layout: Layout
+    only: set[str]
+    servers: ExitStack
+
+    def contestants(self) -> Iterator[Contestant]:
+        yield from self._ours()
+        yield from self._limits()
+        yield from self._peers()
+
+    def warming(self, server: Server) -> Iterator[Contestant]:
+        """What a worker has done before its memory is read."""
+        yield self._reading("read_ours", server, questions.reads(self.world))
+        yield self._loaded("nested_ours", server, questions.nested_reads(self.world), A_LIST)
+        yield self._reserving("reserve_ours", server)
+
+    def wants(self, *names: str) -> bool:
+        return not self.only or bool(self.only & set(names))
+
+    def _ours(self) -> Iterator[Contestant]:
+        reads, nested = questions.reads(self.world), questions.nested_reads(self.world)
+        if self.wants("read_ours", "nested_ours", "reserve_ours"):
+            server = self.servers.enter_context(ours(self.world, self.layout))
+            yield self._reading("read_ours", server, reads)
+            yield self._loaded("nested_ours", server, nested, A_LIST)
+            yield self._reserving("reserve_ours", server)
+        if self.layout.workers > 1 and self.wants("read_one_worker"):
+            server = self.servers.enter_context(ours(self.world, self.layout, WORKERS="1"))
+            yield self._reading("read_one_worker", server, reads)
+        if self.wants("read_ordinary", "nested_ordinary", "reserve_ordinary"):
+            server = self.servers.enter_context(ours(self.world, self.layout, COMPILE="off"))
+            yield self._reading("read_ordinary", server, reads)
+            yield self._loaded("nested_ordinary", server, nested, A_LIST)
+            yield self._reserving("reserve_ordinary", server)
+
+    def _limits(self) -> Iterator[Contestant]:
+        sent = statements.read_sent()
+        rows = Sent(statements.read_rows(), (_the_provider(sent),))
+        for name, plain_one in (
+            ("read_plain", Sent(statements.read_json(), rows.values)),
+            ("read_plain_same_sql", sent),
+        ):
+            if self.wants(name):
+                server = self.servers.enter_context(plain(self.world, self.layout, plain_one))
+                yield self._reading(name, server, questions.plain_reads(self.world))
+        yield self._pgbench("read_pgbench", sent)
+        yield self._pgbench("read_pgbench_rows", rows)
+        yield self._pgbench("reserve_pgbench", statements.reserve_sent(), writes=True)
+
+    def _peers(self) -> Iterator[Contestant]:
+        if self.wants("read_idiomatic"):
+            server = self.servers.enter_context(uvicorn(self.world, self.layout, "bench.idiomatic:app"))
+            yield self._reading("read_idiomatic", server, questions.peer_reads(self.world, questions.PEER_READ))
+        for name, document in PEERS.items():
+            folder = installed(name) if self.wants(f"read_{name}") else None
+            if folder is not None:
+                server = self.servers.enter_context(node(self.world, self.layout, folder))
+                yield self._reading(f"read_{name}", server, questions.peer_reads(self.world, document))
+
+    def _reading(self, name: str, server: Server, requests: list[Request]) -> Contestant:
+        """A contestant of the read, once its answer is seen to have all the appointments, each with its provider."""
+        answer = server.ask(requests[0])
+        if answer.count('"Provider"') != SIZE:
+            raise RuntimeError(f"{name} answers {answer[:500]}")
+        return self._loaded(name, server, requests, A_PROVIDER)
+
+    def _loaded(self, name: str, server: Server, requests: list[Request], needs: str) -> Contestant:
+        def run(seconds: float) -> Figures:
+            return self._load(server, requests, Work(seconds, needs, again=True))
+
+        return Contestant(name, run, server.process)
+
+    def _reserving(self, name: str, server: Server) -> Contestant:
+        def run(seconds: float) -> Figures:
+            requests = list(questions.reserves(self.world, int(seconds * MOST_A_SECOND)))
+            return self._load(server, requests, Work(seconds, A_RESERVATION, again=False))
+
+        return Contestant(name, run, server.process, writes=True)
+
+    def _load(self, server: Server, requests: list[Request], work: Work) -> Figures:
+        share = -(-self.layout.connections // server.workers)
+        job = Job(work, server.port, self.layout.connections, share, family(server.process))
+        with on(self.layout.generator):
+            return measure(job, requests)
+
+    def _pgbench(self, name: str, sent: Sent, *, writes: bool = False) -> Contestant:
+        def run(seconds: float) -> Figures:
+            with on(self.layout.server):
+                return pgbench(self.world, sent, connections=self.layout.connections, seconds=seconds)
+
+        return Contestant(name, run, writes=writes)
+
+
+def _the_provider(sent: Sent) -> UUID:
+    return next(value for value in sent.values if isinstance(value, UUID))
