@@ -8,6 +8,7 @@ from graphql import (
     FieldNode,
     GraphQLField,
     GraphQLID,
+    GraphQLInt,
     GraphQLString,
     Node,
     NonNullTypeNode,
@@ -27,6 +28,9 @@ from schema import schema
 from schema.execution import CONTRACT
 
 Convert = Callable[[Any], Any]
+# What JSON says of these is what they are.
+PLAIN: dict[Any, type] = {GraphQLID: str, GraphQLString: str, GraphQLInt: int}
+LARGEST_INT = 2**31 - 1
 
 
 class OrdinaryRoad(Exception):  # noqa: N818 -- no error: the other road answers
@@ -45,7 +49,7 @@ class Variables:
         self.types: list[tuple[str, Any]] = [
             (one.variable.name.value, type_from_ast(CONTRACT, one.type)) for one in self.definitions
         ]
-        self.texts = {name for name, type_ in self.types if get_nullable_type(type_) in (GraphQLID, GraphQLString)}
+        self.plain = {name: PLAIN.get(get_nullable_type(type_)) for name, type_ in self.types}
         self.needed = {
             one.variable.name.value
             for one in self.definitions
@@ -63,8 +67,8 @@ class Variables:
         for name, type_ in self.types:
             if name in given:
                 value = given[name]
-                is_text = name in self.texts and type(value) is str
-                coerced[name] = value if is_text else coerce_input_value(value, type_)
+                is_plain = type(value) is self.plain[name] and (type(value) is not int or abs(value) < LARGEST_INT)
+                coerced[name] = value if is_plain else coerce_input_value(value, type_)
         if any(value is Undefined for value in coerced.values()):
             raise OrdinaryRoad("its variables are refused")
         return VariableValues({}, coerced)
