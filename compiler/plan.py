@@ -4,8 +4,9 @@ import asyncio
 import logging
 import re
 from collections.abc import Hashable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hashlib import sha256
+from itertools import count
 from typing import Any
 
 from graphql import DocumentNode, GraphQLError, OperationDefinitionNode, OperationType
@@ -27,14 +28,15 @@ from resolvers.lane import Statement, Values
 from schema.error import is_alone
 from schema.execution import DOCUMENTS_KEPT, LARGEST_DOCUMENT_KEPT, Prepared, Question
 
-# What all plans of a worker keep: so many selected fields (some 20 MB), and so many bytes of SQL (some 10 MB).
-FIELDS_KEPT, SQL_KEPT = 20_000, 2_000_000
+# What all plans of a worker keep: trees of so many characters of documents (some 30 MB), and so many bytes of SQL.
+CHARACTERS_KEPT, SQL_KEPT = 400_000, 2_000_000
 LARGEST_STATEMENT = 32_000
 log = logging.getLogger("holdfast.compiler")
 LOST: tuple[type[Exception], ...] = (*NO, RaceLostError)
 MISSING_BYTE = MISSING.encode()
 Why = str  # an operation is not compiled: remembered like what was
 TOLD = ("business", "principal", "request")
+NUMBERS = count()
 HOLE = re.compile(r"v\d+")
 DIALECT = PGDialect_psycopg(paramstyle="numeric_dollar")  # type: ignore[no-untyped-call]
 
@@ -68,7 +70,8 @@ class Tree:
 
     selection: Selection
     sites: list[Site]
-    fields: int
+    characters: int  # of the document, whose every token is kept with any node of it
+    number: int = field(default_factory=lambda: next(NUMBERS))
 
     def read(self, variables: VariableValues, context: Context) -> list[Any]:
         """Read what every site asks for."""
@@ -89,13 +92,16 @@ class Tree:
 
 
 class Memory:
-    """What the plans of a worker keep together: a tree for each outcome, and statements for each shape of values."""
+    """What the plans of a worker keep together: a tree for each outcome, and statements for each shape of values.
+
+    The keys are numbers: a plan, or a tree, would be kept alive by what it has made.
+    """
 
     def __init__(self) -> None:
-        self.trees: Recent[tuple[Plan, Hashable], Tree | Why] = Recent(
-            FIELDS_KEPT, lambda tree: 1 if isinstance(tree, Why) else tree.fields
+        self.trees: Recent[tuple[int, Hashable], Tree | Why] = Recent(
+            CHARACTERS_KEPT, lambda tree: 100 if isinstance(tree, Why) else tree.characters
         )
-        self.statements: Recent[tuple[Tree, Hashable], list[Compiled] | Why] = Recent(
+        self.statements: Recent[tuple[int, Hashable], list[Compiled] | Why] = Recent(
             SQL_KEPT, lambda made: 100 if isinstance(made, Why) else sum(100 + one.size for one in made)
         )
 
@@ -109,6 +115,7 @@ class Plan:
         self.document = document
         self.operation = operation
         self.memory = memory or Memory()
+        self.number = next(NUMBERS)
         self.writes = operation.operation is OperationType.MUTATION
         self.variables = Variables(operation)
         self.conditions = conditions(document)
@@ -125,7 +132,7 @@ class Plan:
         variables = self.variables.read(given)
         outcome = tuple([variables.coerced.get(name) for name in self.conditions])
         try:
-            tree = self.memory.trees.found((self, outcome), lambda: self._selected(variables))
+            tree = self.memory.trees.found((self.number, outcome), lambda: self._selected(variables))
             if isinstance(tree, Why):
                 raise OrdinaryRoad(tree)
             values = tree.read(variables, context)
@@ -133,7 +140,7 @@ class Plan:
             raise OrdinaryRoad("its arguments are refused") from refused
         asked_with: list[Any] = []
         key = tuple([shape(value, asked_with) for value in values])
-        compiled = self.memory.statements.found((tree, key), lambda: tree.compiled(values))
+        compiled = self.memory.statements.found((tree.number, key), lambda: tree.compiled(values))
         if isinstance(compiled, Why):
             raise OrdinaryRoad(compiled)
         return compiled, asked_with
@@ -146,7 +153,7 @@ class Plan:
             selection = selecting.root(self.operation)
         except OrdinaryRoad as why:
             return str(why)
-        return Tree(selection, selecting.sites, selecting.fields)
+        return Tree(selection, selecting.sites, _length(self.document))
 
 
 class Plans:
@@ -204,6 +211,10 @@ def _whole(texts: list[bytes | None], *, written: bool) -> list[bytes]:
         fault = DatabaseFaultError("a row that was written lacks what must not be null") if lacks else None
         raise OrdinaryRoad("there is nothing to answer, or something is missing in it", fault)
     return whole
+
+
+def _length(document: DocumentNode) -> int:
+    return len(document.loc.source.body) if document.loc else 0
 
 
 def _compiled(n: int, root: Selected, select: Select[Any] | None) -> Compiled:

@@ -114,7 +114,7 @@ def _origins(plan: Plan, given: dict[str, Any], context: Context) -> Iterator[st
     """Name for each value that fills a statement the field that asks with it."""
     variables = plan.variables.read(given)
     selecting = Selecting(plan.document, variables)
-    tree = Tree(selecting.root(plan.operation), selecting.sites, selecting.fields)
+    tree = Tree(selecting.root(plan.operation), selecting.sites, characters=0)
     for site, value in zip(tree.sites, tree.read(variables, context), strict=True):
         bound: list[Any] = []
         shape(value, bound)
