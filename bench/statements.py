@@ -26,6 +26,9 @@ FUNCTION = """CREATE OR REPLACE FUNCTION bench_free_appointments(provider uuid) 
 LANGUAGE sql STABLE AS $body$ {} $body$"""
 
 
+LENGTH_OF_KEY = 36
+
+
 @dataclass(frozen=True)
 class Sent:
     """A statement as the compiled road sends it: its places are $1 to $n, and a UUID is what the request asked for."""
@@ -56,12 +59,17 @@ def _sent(document: str, variables: dict[str, object]) -> Sent:
     for source in compiled.parameters:
         match source:
             case int():
-                values.append(asked[source])
+                values.append(_asked(asked[source]))
             case str():
                 values.append(told[source])
             case _:
                 values.append(None if source is None else source.decode())
     return Sent(compiled.statement.sql.decode(), tuple(values))
+
+
+def _asked(value: bytes | None) -> UUID | str | None:
+    text = None if value is None else value.decode()
+    return UUID(text) if text is not None and len(text) == LENGTH_OF_KEY else text
 
 
 def read_rows() -> str:

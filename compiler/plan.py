@@ -3,12 +3,15 @@
 import asyncio
 import logging
 import re
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
+from functools import lru_cache
 from hashlib import sha256
 from itertools import count
 from typing import Any
+from uuid import UUID
 
+import orjson
 from graphql import DocumentNode, GraphQLError, OperationDefinitionNode, OperationType
 from graphql.execution.values import VariableValues
 from sqlalchemy import Select
@@ -31,11 +34,23 @@ from schema.execution import DOCUMENTS_KEPT, LARGEST_DOCUMENT_KEPT, Prepared, Qu
 # What all plans of a worker keep: trees of so many characters of documents (some 30 MB), and so many bytes of SQL.
 CHARACTERS_KEPT, SQL_KEPT = 400_000, 2_000_000
 LARGEST_STATEMENT = 32_000
+ASKED_KEPT, LONGEST_QUESTION_KEPT = 8_000_000, 1_000  # bytes, as if each question had its statements for itself
 log = logging.getLogger("holdfast.compiler")
 LOST: tuple[type[Exception], ...] = (*NO, RaceLostError)
 MISSING_BYTE = MISSING.encode()
+
+
+@lru_cache
+def _key(business: UUID) -> bytes:
+    return str(business).encode()
+
+
 Why = str  # an operation is not compiled: remembered like what was
-TOLD = ("business", "principal", "request")
+TOLD: dict[str, Callable[[Context], bytes]] = {
+    "business": lambda context: _key(context.business),
+    "principal": lambda context: context.viewer.principal.encode(),
+    "request": lambda context: context.request_id.encode(),
+}
 NUMBERS = count()
 HOLE = re.compile(r"v\d+")
 DIALECT = PGDialect_psycopg(paramstyle="numeric_dollar")  # type: ignore[no-untyped-call]
@@ -57,9 +72,13 @@ class Compiled:
     def size(self) -> int:
         return len(self.statement.sql) if self.statement else 0
 
-    def values(self, asked_with: list[Any], told: dict[str, bytes]) -> Values:
+    def values(self, asked_with: Values, context: Context) -> Values:
         return [
-            text(asked_with[source]) if isinstance(source, int) else told[source] if isinstance(source, str) else source
+            asked_with[source]
+            if isinstance(source, int)
+            else TOLD[source](context)
+            if isinstance(source, str)
+            else source
             for source in self.parameters
         ]
 
@@ -91,6 +110,9 @@ class Tree:
             return str(why)
 
 
+Ready = tuple[list[Compiled], Values]
+
+
 class Memory:
     """What the plans of a worker keep together: a tree for each outcome, and statements for each shape of values.
 
@@ -103,6 +125,9 @@ class Memory:
         )
         self.statements: Recent[tuple[int, Hashable], list[Compiled] | Why] = Recent(
             SQL_KEPT, lambda made: 100 if isinstance(made, Why) else sum(100 + one.size for one in made)
+        )
+        self.asked: Recent[tuple[int, bytes], Ready] = Recent(
+            ASKED_KEPT, lambda ready: LONGEST_QUESTION_KEPT + sum(one.size for one in ready[0])
         )
 
 
@@ -127,8 +152,22 @@ class Plan:
         parts = b"".join([one.prefix + (next(texts) if one.statement else one.constant) for one in compiled])
         return b'{"data":{%b}}' % parts
 
-    def ready(self, given: dict[str, Any], context: Context) -> tuple[list[Compiled], list[Any]]:
-        """Find the statements for a request, and the values that it asks with."""
+    def ready(self, given: dict[str, Any], context: Context) -> Ready:
+        """Find the statements for a request, and the values that it asks with, as text.
+
+        A query that was asked before with the same variables asks for the same: they are not read again.
+        """
+        if self.writes:
+            return self._ready(given, context)
+        try:
+            sent = orjson.dumps(given)
+        except TypeError:
+            raise OrdinaryRoad("its variables are refused") from None
+        if len(sent) > LONGEST_QUESTION_KEPT:
+            return self._ready(given, context)
+        return self.memory.asked.found((self.number, sent), lambda: self._ready(given, context))
+
+    def _ready(self, given: dict[str, Any], context: Context) -> Ready:
         variables = self.variables.read(given)
         outcome = tuple([variables.coerced.get(name) for name in self.conditions])
         try:
@@ -143,7 +182,10 @@ class Plan:
         compiled = self.memory.statements.found((tree.number, key), lambda: tree.compiled(values))
         if isinstance(compiled, Why):
             raise OrdinaryRoad(compiled)
-        return compiled, asked_with
+        try:
+            return compiled, [text(value) for value in asked_with]
+        except ValueError:
+            raise OrdinaryRoad("a value that no text can carry") from None
 
     def _selected(self, variables: VariableValues) -> Tree | Why:
         if self.writes and not is_alone(self.operation):
@@ -182,14 +224,9 @@ class Plans:
         return self.kept.found(key, lambda: Plan(document, operation, self.memory))
 
 
-async def _texts(compiled: list[Compiled], asked_with: list[Any], context: Context) -> list[bytes | None]:
-    told = {
-        "business": str(context.business).encode(),
-        "principal": context.viewer.principal.encode(),
-        "request": context.request_id.encode(),
-    }
+async def _texts(compiled: list[Compiled], asked_with: Values, context: Context) -> list[bytes | None]:
     try:
-        calls = [(one.statement, one.values(asked_with, told)) for one in compiled if one.statement]
+        calls = [(one.statement, one.values(asked_with, context)) for one in compiled if one.statement]
         running = [context.database.text(statement, values) for statement, values in calls]
         return [await running[0]] if len(running) == 1 else await asyncio.gather(*running)
     except ValueError:

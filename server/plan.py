@@ -11,9 +11,10 @@ from graphql import GraphQLError, NonNullTypeNode, OperationDefinitionNode, pars
 from compiler.arguments import OrdinaryRoad
 from compiler.plan import Compiled, Plan, Tree
 from compiler.selection import Selecting
-from compiler.shape import shape, text
+from compiler.shape import shape
 from models.business import DEFAULT_BUSINESS
 from resolvers.context import Context, Viewer
+from resolvers.lane import Values
 from schema.execution import MOST_TOKENS, Prepared, Question, prepare
 
 TOLD = {
@@ -121,7 +122,7 @@ def _origins(plan: Plan, given: dict[str, Any], context: Context) -> Iterator[st
         yield from [site.node.name.value] * len(bound)
 
 
-def _root(one: Compiled, values: list[Any], origins: list[str]) -> Iterator[str]:
+def _root(one: Compiled, values: Values, origins: list[str]) -> Iterator[str]:
     key = one.prefix.decode().strip(',":')
     if one.statement is None:
         yield f"{key}: no statement"
@@ -130,7 +131,7 @@ def _root(one: Compiled, values: list[Any], origins: list[str]) -> Iterator[str]
     yield one.statement.sql.decode()
     for n, source in enumerate(one.parameters, 1):
         if isinstance(source, int):
-            yield f"  ${n} what {origins[source]} asks with, here {_shown(text(values[source]))}"
+            yield f"  ${n} what {origins[source]} asks with, here {_shown(values[source])}"
         else:
             yield f"  ${n} {TOLD[source]}" if isinstance(source, str) else f"  ${n} always {_shown(source)}"
 
