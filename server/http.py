@@ -8,7 +8,6 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from prometheus_client import CONTENT_TYPE_LATEST
 from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.applications import Starlette
@@ -28,6 +27,7 @@ from server.metrics import Metrics
 from server.request import refusal
 from server.settings import Settings
 
+PROMETHEUS = "text/plain; version=0.0.4; charset=utf-8"
 GRAPHIQL = Path(__file__).parent / "graphiql"
 
 
@@ -54,7 +54,7 @@ async def readyz(request: Request) -> Response:
 
 async def metrics(request: Request) -> Response:
     """What all workers have done so far, for Prometheus."""
-    return Response(request.app.state.metrics.text(), headers={"content-type": CONTENT_TYPE_LATEST})
+    return Response(request.app.state.metrics.text(), headers={"content-type": PROMETHEUS})
 
 
 async def refused(request: Request, error: Exception) -> Response:

@@ -144,7 +144,7 @@ def test_nobody_and_no_document_is_named(server: Running) -> None:
         *(("outcome", outcome) for outcome in ("found", "made")),
         *(("le", bound) for bound in (*map(str, BUCKETS), "+Inf")),
     }
-    assert answer.headers["content-type"] == "text/plain; version=1.0.0; charset=utf-8"
+    assert answer.headers["content-type"] == "text/plain; version=0.0.4; charset=utf-8"
     assert [
         word for word in ("Ada", "Lovelace", "Compiled", "Invalid", "viewer", "client") if word in answer.text
     ] == []
@@ -169,7 +169,7 @@ def test_a_bucket_holds_what_took_no_longer_than_its_bound(seconds: float, first
 
     metrics.count("compiled", seconds)
 
-    found = told(metrics.text().decode())
+    found = told(metrics.text())
     bounds = [*map(str, BUCKETS), "+Inf"]
     reached = [bound for bound in bounds if found["holdfast_request_seconds_bucket", bound] == 1]
     assert reached == bounds[bounds.index(first) :]
@@ -188,7 +188,7 @@ def test_a_worker_carries_on_what_a_dead_one_counted_and_no_living_ones(tmp_path
     third.count("ordinary", 0.5)
 
     assert sorted(path.name for path in tmp_path.iterdir()) == ["0", "1", "2"]
-    assert requests(told(fourth.text().decode())) == (0, 4, 0)
+    assert requests(told(fourth.text())) == (0, 4, 0)
     assert (third.cells[1], living.cells[1], fourth.cells[1]) == (2, 2, 0)
 
 
@@ -199,9 +199,9 @@ def test_a_folder_that_is_swept_away_ends_neither_the_numbers_nor_a_new_worker(t
     (folder / "0").unlink()
     folder.rmdir()
 
-    alone = told(first.text().decode())
+    alone = told(first.text())
     second = Metrics(None, folder)
     second.count("compiled", 0.5)
 
     assert requests(alone) == (0, 0, 1)
-    assert requests(told(second.text().decode())) == (1, 0, 0)
+    assert requests(told(second.text())) == (1, 0, 0)
