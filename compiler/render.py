@@ -36,7 +36,7 @@ from compiler.shape import hole
 from models.event import authored
 from models.page import Page, select_page
 from models.record import Record
-from models.relation import Many, One, rows
+from models.relation import Many, rows
 from models.relation import count as count_of
 from resolvers.nodes import FOUND_BY_ID
 from resolvers.writes import Write
@@ -120,7 +120,7 @@ class Rendering:
             case SameAs(column=column):
                 return [or_nothing(scalar(row[column], field.type), field.type)]
             case Linked(relation=relation):
-                return self._joined(row, self.one(relation, row, field.only), field.type)
+                return self._joined(row, self.found(relation.target, row[relation.key], field.only), field.type)
             case Related(relation=relation):
                 list_ = self.connection(self._on(relation, row), self._asked(field), field.only)
                 return self._joined(row, list_, field.type)
@@ -148,10 +148,6 @@ class Rendering:
         if field.site is None:
             raise OrdinaryRoad(f"{field.parent}.{field.name} takes no arguments")
         return self.values[field.site]
-
-    def one(self, relation: One, row: Row, selection: Selection) -> Select[Any]:
-        """The object of the row that a link leads to."""
-        return self.found(relation.target, row[relation.key], selection)
 
     def found(self, record: Any, key: ColumnElement[UUID], selection: Selection) -> Select[Any]:
         """The object of the row with this key; no row, if none has it."""
