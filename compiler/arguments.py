@@ -24,6 +24,7 @@ from strawberry.types.base import StrawberryList, StrawberryOptional, has_object
 from strawberry.types.field import StrawberryField
 from strawberry.types.lazy_type import LazyType
 
+from compiler.road import OrdinaryRoad
 from schema import schema
 from schema.execution import CONTRACT
 
@@ -31,14 +32,6 @@ Convert = Callable[[Any], Any]
 # What JSON says of these is what they are.
 PLAIN: dict[Any, type] = {GraphQLID: str, GraphQLString: str, GraphQLInt: int}
 LARGEST_INT = 2**31 - 1
-
-
-class OrdinaryRoad(Exception):  # noqa: N818 -- no error: the other road answers
-    """Why a request is answered on the ordinary road; after a `failure`, it only has to tell it."""
-
-    def __init__(self, why: str, failure: Exception | None = None) -> None:
-        super().__init__(why)
-        self.failure = failure
 
 
 class Variables:

@@ -7,7 +7,7 @@ from typing import Any
 from graphql import GraphQLEnumType, GraphQLOutputType, get_named_type, is_non_null_type
 from sqlalchemy import ColumnElement, Text, cast, func, literal_column
 
-from compiler.arguments import OrdinaryRoad
+from compiler.road import OrdinaryRoad
 
 Json = list[str | ColumnElement[str]]
 """Text that is known, and text that is computed, one after the other."""

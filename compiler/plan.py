@@ -17,9 +17,10 @@ from graphql.execution.values import VariableValues
 from sqlalchemy import Select
 from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
 
-from compiler.arguments import OrdinaryRoad, Site, Variables
+from compiler.arguments import Site, Variables
 from compiler.json import MISSING
 from compiler.recent import Recent
+from compiler.road import OrdinaryRoad
 from compiler.root import asked, statement
 from compiler.selection import Selected, Selecting, Selection, conditions
 from compiler.shape import hollow, shape, text

@@ -29,8 +29,8 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import aggregate_order_by
 
-from compiler.arguments import OrdinaryRoad
 from compiler.json import MISSING, Json, constant, cursor, identity, joined, or_nothing, scalar
+from compiler.road import OrdinaryRoad
 from compiler.selection import Selected, Selection
 from compiler.shape import hole
 from models.event import authored
@@ -131,12 +131,16 @@ class Rendering:
         raise OrdinaryRoad(f"{field.parent}.{field.name} is answered by Python")
 
     def _joined(self, row: Row, statement: Select[Any], type_: GraphQLOutputType) -> Json:
+        return [or_nothing(self._lateral(row, statement), type_)]
+
+    def _lateral(self, row: Row, statement: Select[Any]) -> ColumnElement[str]:
+        """Join a row with what a statement makes of it, a text."""
         self.joins += 1
         if self.joins > MOST_JOINS:
             raise OrdinaryRoad(f"a root field joins more than {MOST_JOINS} times, which is too much to plan")
         lateral = statement.lateral(next(self.names))
         row.joins.append(lateral)
-        return [or_nothing(literal_column(f"{lateral.name}.json", Text), type_)]
+        return literal_column(f"{lateral.name}.json", Text)
 
     def _row(self, rows: Select[Any], numbered: Numbering | None = None) -> Row:
         return Row(next(self.names), rows, numbered)
@@ -181,8 +185,7 @@ class Rendering:
         for kind in asked.kinds:
             key, type_ = literal_column(f"{name}.key", Uuid), literal_column(f"{name}.type", Text)
             found = self.found(FOUND_BY_ID[kind], key, by_type[kind]).where(type_ == constant(kind))
-            row.joins.append(lateral := found.lateral(next(self.names)))
-            texts.append(literal_column(f"{lateral.name}.json", Text))
+            texts.append(self._lateral(row, found))
         text = func.coalesce(*texts, constant(MISSING), type_=Text)
         return row.select(joined(["[", _listed(text, [literal_column(f"{name}.n", Integer)]), "]"]))
 
@@ -228,8 +231,7 @@ class _List:
         return [_total(whole)]
 
     def _all(self, object_: Json) -> Json:
-        order = zip(self.keys, self.page.of.order, strict=True)
-        ordered = [key.desc() if sort.descending else key for key, sort in order]
+        ordered = [sort.of(key) for key, sort in zip(self.keys, self.page.of.order, strict=True)]
         return ["[", _listed(joined(object_), ordered, self._is_kept() if self.is_numbered else None), "]"]
 
     def _edge(self, field: Selected) -> Json:
@@ -244,13 +246,12 @@ class _List:
                 return [_boolean(page.before is not None) if page.backward else goes_on]
             case "hasPreviousPage":
                 return [goes_on if page.backward else _boolean(came_before)]
-        return [self._end(is_first=(field.name == "startCursor") != page.backward)]
+        return [or_nothing(self._end(is_first=(field.name == "startCursor") != page.backward), field.type)]
 
     def _end(self, *, is_first: bool) -> ColumnElement[str]:
         """The cursor of the row that was read as the first, or as the last that belongs to the page."""
         n = literal_column("1") if is_first else func.least(self.row.number("total"), self._size())
-        found = func.max(joined(['"', self._cursor(), '"'])).filter(self.row.number("n") == n)
-        return func.coalesce(found, constant("null"), type_=Text)
+        return func.max(joined(['"', self._cursor(), '"'])).filter(self.row.number("n") == n)
 
     def _cursor(self) -> ColumnElement[str]:
         return cursor(self.page.of.signature, self.keys)
@@ -272,10 +273,7 @@ def _listed(
 def _numbered(page: Page, rows: Select[Any]) -> Select[Any]:
     """Number the rows of a page, and of one row more, in the order of reading, and tell how many there are."""
     read = rows.subquery("page")
-    order = [
-        read.c[sort.column].desc() if sort.descending != page.backward else read.c[sort.column]
-        for sort in page.of.order
-    ]
+    order = [sort.of(read.c[sort.column], backward=page.backward) for sort in page.of.order]
     return select(*read.c, func.row_number().over(order_by=order).label("n"), func.count().over().label("total"))
 
 
@@ -290,9 +288,8 @@ def _boolean(value: bool) -> ColumnElement[str]:
 def _refuse_what_was_written(record: type[Record], selection: Selection) -> None:
     """A statement does not see in a table what it writes there: lists, and links back, are read after it."""
     for field in selection:
-        if isinstance(field.declared, (Related, FirstOf)):
+        link = field.declared
+        if isinstance(link, (Related, FirstOf)) or (isinstance(link, Linked) and link.relation.target is record):
             raise OrdinaryRoad(f"{field.parent}.{field.name} is read after the write")
-        if isinstance(field.declared, Linked):
-            if field.declared.relation.target is record:
-                raise OrdinaryRoad(f"{field.parent}.{field.name} is read after the write")
+        if isinstance(link, Linked):
             _refuse_what_was_written(record, field.only)

@@ -6,9 +6,9 @@ from uuid import UUID
 
 from sqlalchemy import Select, func, select
 
-from compiler.arguments import OrdinaryRoad
 from compiler.json import joined, scalar
 from compiler.render import BUSINESS, Rendering
+from compiler.road import OrdinaryRoad
 from compiler.selection import Selected
 from models.idempotency_key import Key
 from resolvers.context import Context

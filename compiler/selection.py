@@ -26,7 +26,8 @@ from graphql.execution.values import VariableValues, get_directive_values
 from strawberry.schema.schema_converter import GraphQLCoreConverter
 from strawberry.types.field import StrawberryField
 
-from compiler.arguments import OrdinaryRoad, Site, variables_in, walk
+from compiler.arguments import Site, variables_in, walk
+from compiler.road import OrdinaryRoad
 from schema.declaration import Declared, SameAs
 from schema.execution import CONTRACT
 

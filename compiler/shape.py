@@ -9,7 +9,7 @@ from uuid import UUID
 from sqlalchemy import BindParameter, DateTime, Integer, Interval, LargeBinary, Text, Uuid, bindparam
 from sqlalchemy.dialects.postgresql import ARRAY
 
-from compiler.arguments import OrdinaryRoad
+from compiler.road import OrdinaryRoad
 from models.page import Place
 
 TYPES: dict[type, Any] = {

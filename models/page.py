@@ -28,6 +28,11 @@ class Sort:
     column: str
     descending: bool = False
 
+    def of(self, column: Any, *, backward: bool = False) -> ColumnElement[Any]:
+        """Order by this column of some rows, or the other way round."""
+        ordered: ColumnElement[Any] = column.desc() if self.descending != backward else column.asc()
+        return ordered
+
 
 Order = tuple[Sort, ...]
 """Columns that together tell any two rows apart; the last is the id."""
@@ -124,8 +129,7 @@ def select_page(statement: Select[Any], page: Page, more: int = 1) -> Select[Any
         if place is not None:
             statement = statement.where(_beyond(page.of, place, backward))
     ordered = [
-        column.desc() if sort.descending != page.backward else column.asc()
-        for sort, column in zip(page.of.order, page.of.columns(), strict=True)
+        sort.of(column, backward=page.backward) for sort, column in zip(page.of.order, page.of.columns(), strict=True)
     ]
     # The size stands in the statement itself: told only afterwards, it would leave the planner guessing.
     limit = literal_column(str(page.size + more), Integer)

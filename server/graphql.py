@@ -8,8 +8,8 @@ import orjson
 from starlette.responses import FileResponse
 from starlette.types import Receive, Scope, Send
 
-from compiler.arguments import OrdinaryRoad
 from compiler.plan import Plans
+from compiler.road import OrdinaryRoad
 from models.business import DEFAULT_BUSINESS
 from resolvers.context import Context, Viewer
 from resolvers.database import Failing

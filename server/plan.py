@@ -8,8 +8,8 @@ from typing import Any
 import orjson
 from graphql import GraphQLError, NonNullTypeNode, OperationDefinitionNode, parse, print_ast
 
-from compiler.arguments import OrdinaryRoad
 from compiler.plan import Compiled, Plan, Tree
+from compiler.road import OrdinaryRoad
 from compiler.selection import Selecting
 from compiler.shape import shape
 from models.business import DEFAULT_BUSINESS

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from compiler.arguments import OrdinaryRoad
 from compiler.plan import CHARACTERS_KEPT, Plan, Plans, Tree
+from compiler.road import OrdinaryRoad
 from models.business import DEFAULT_BUSINESS
 from resolvers.context import Context, Viewer
 from schema.execution import DOCUMENTS_KEPT, Question, prepare
