@@ -85,9 +85,15 @@ def filled(cluster: str, migrated: str) -> Iterator[str]:
 
 
 @pytest.fixture
-def database(cluster: str, migrated: str) -> Iterator[str]:
-    """The address of a migrated, otherwise empty database of this test."""
-    with fresh_database(cluster, migrated) as url:
+def template(migrated: str) -> str:
+    """What the database of each test is a copy of: a migrated one, otherwise empty."""
+    return migrated
+
+
+@pytest.fixture
+def database(cluster: str, template: str) -> Iterator[str]:
+    """The address of a database of this test."""
+    with fresh_database(cluster, template) as url:
         yield url
 
 

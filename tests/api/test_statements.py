@@ -9,17 +9,15 @@ from typing import Any
 import pytest
 from graphql import GraphQLObjectType
 
-from tests.conftest import Api, fresh_database, serving
+from tests.conftest import Api, serving
 from tests.links import FEW, MANY, ROOTS, TYPES, Link, Sql, chains, ids, links, nested
 
 Statements = Callable[[], list[str]]
 
 
 @pytest.fixture
-def database(cluster: str, filled: str) -> Iterator[str]:
-    """A full database, of each test its own."""
-    with fresh_database(cluster, filled) as url:
-        yield url
+def template(filled: str) -> str:
+    return filled
 
 
 @pytest.fixture
