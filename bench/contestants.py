@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from uuid import UUID
 
 from bench import questions, statements
@@ -50,6 +50,7 @@ class Stage:
             yield self._reading("read_ours", server, reads)
             yield self._loaded("nested_ours", server, nested, A_LIST)
             yield self._reserving("reserve_ours", server)
+        yield from self._guarded()
         if self.layout.workers > 1 and self.wants("read_one_worker"):
             server = self.servers.enter_context(ours(self.world, self.layout, WORKERS="1"))
             yield self._reading("read_one_worker", server, reads)
@@ -58,6 +59,19 @@ class Stage:
             yield self._reading("read_ordinary", server, reads)
             yield self._loaded("nested_ordinary", server, nested, A_LIST)
             yield self._reserving("reserve_ordinary", server)
+
+    def _guarded(self) -> Iterator[Contestant]:
+        """The same server with and without all that knows who asks, and what they may."""
+        if not self.wants("read_guarded", "reserve_guarded", "read_unguarded", "reserve_unguarded"):
+            return
+        reads, settings = questions.reads(self.world), {"API_KEYS": "on", "RATE_LIMIT": "999999999"}
+        guarded = self.servers.enter_context(ours(self.world, self.layout, **settings))
+        open_ = self.servers.enter_context(ours(self.world, self.layout))
+        token = self.world.key()
+        for name, server, shown in (("guarded", guarded, token), ("unguarded", open_, "")):
+            reading = self._loaded(f"read_{name}", server, reads, A_PROVIDER, shown)
+            for each in (reading, self._reserving(f"reserve_{name}", server, shown)):
+                yield replace(each, is_guarded=bool(shown))
 
     def _limits(self) -> Iterator[Contestant]:
         sent = statements.read_sent()
@@ -90,16 +104,16 @@ class Stage:
             raise RuntimeError(f"{name} answers {answer[:500]}")
         return self._loaded(name, server, requests, A_PROVIDER)
 
-    def _loaded(self, name: str, server: Server, requests: list[Request], needs: str) -> Contestant:
+    def _loaded(self, name: str, server: Server, requests: list[Request], needs: str, token: str = "") -> Contestant:
         def run(seconds: float) -> Figures:
-            return self._load(server, requests, Work(seconds, needs, again=True))
+            return self._load(server, requests, Work(seconds, needs, again=True, token=token))
 
         return Contestant(name, run, server.process)
 
-    def _reserving(self, name: str, server: Server) -> Contestant:
+    def _reserving(self, name: str, server: Server, token: str = "") -> Contestant:
         def run(seconds: float) -> Figures:
             requests = list(questions.reserves(self.world, int(seconds * MOST_A_SECOND)))
-            return self._load(server, requests, Work(seconds, A_RESERVATION, again=False))
+            return self._load(server, requests, Work(seconds, A_RESERVATION, again=False, token=token))
 
         return Contestant(name, run, server.process, writes=True)
 

@@ -32,6 +32,8 @@ class Contestant:
     run: Callable[[float], Figures]
     process: int | None = None
     writes: bool = False
+    is_guarded: bool = True
+    """Whether the database keeps the tenants apart while it runs."""
 
 
 def layouts() -> list[Layout]:
@@ -73,6 +75,7 @@ def _prepare(world: World, contestant: Contestant) -> None:
     """Let nothing of the last run reach into the next one."""
     if contestant.writes:
         world.release()
+    world.guard(is_up=contestant.is_guarded)
     with psycopg.connect(world.url, autocommit=True) as connection:
         connection.execute("CHECKPOINT")
 

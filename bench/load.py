@@ -56,6 +56,8 @@ class Work:
     needs: str
     again: bool
     """Whether the requests may be sent more than once."""
+    token: str = ""
+    """What they are authorized by."""
 
 
 @dataclass(frozen=True)
@@ -97,13 +99,14 @@ def measure(job: Job, requests: Iterable[Request]) -> Figures:
     return Figures(**json.loads(done.stdout))
 
 
-def http(line: bytes) -> bytes:
+def http(line: bytes, token: str) -> bytes:
     """The bytes of a request."""
     path, _, body = line.partition(b"\t")
+    named = b"host: localhost\r\n" + (b"authorization: Bearer %b\r\n" % token.encode() if token else b"")
     if not body:
-        return b"GET %b HTTP/1.1\r\nhost: bench\r\n\r\n" % path
-    head = b"POST %b HTTP/1.1\r\nhost: bench\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n"
-    return head % (path, len(body)) + body
+        return b"GET %b HTTP/1.1\r\n%b\r\n" % (path, named)
+    head = b"POST %b HTTP/1.1\r\n%bcontent-type: application/json\r\ncontent-length: %d\r\n\r\n"
+    return head % (path, named, len(body)) + body
 
 
 def load(job: Job, requests: list[bytes]) -> Figures:
@@ -209,8 +212,8 @@ def _length(buffer: bytearray, head: int) -> int:
 
 def main() -> None:
     job: dict[str, Any] = json.loads(sys.stdin.buffer.readline())
-    requests = [http(line) for line in sys.stdin.buffer.read().splitlines()]
-    job["work"] = Work(**job["work"])
+    job["work"] = work = Work(**job["work"])
+    requests = [http(line, work.token) for line in sys.stdin.buffer.read().splitlines()]
     print(json.dumps(asdict(load(Job(**job), requests))))
 
 

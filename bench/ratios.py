@@ -11,6 +11,8 @@ DIVIDED = [
     ("read_vs_ordinary", "shared", "read_ours", "read_ordinary"),
     ("nested_vs_ordinary", "shared", "nested_ours", "nested_ordinary"),
     ("reserve_vs_pgbench", "shared", "reserve_ours", "reserve_pgbench"),
+    ("read_guarded_vs_unguarded", "shared", "read_guarded", "read_unguarded"),
+    ("reserve_guarded_vs_unguarded", "shared", "reserve_guarded", "reserve_unguarded"),
     ("two_workers_vs_one", "shared", "read_ours", "read_one_worker"),
     ("read_vs_idiomatic", "shared", "read_ours", "read_idiomatic"),
     ("read_vs_postgraphile", "shared", "read_ours", "read_postgraphile"),
@@ -25,6 +27,8 @@ BARS = {
     "nested_vs_ordinary": 20,
     "reserve_vs_pgbench": 0.7,
     "bulk_vs_copy": 0.5,
+    "read_guarded_vs_unguarded": 0.9,
+    "reserve_guarded_vs_unguarded": 0.9,
     "rss_mb": 80,
 }
 AT_MOST = {"rss_mb"}

@@ -4,7 +4,9 @@ from dataclasses import dataclass
 from uuid import UUID
 
 import psycopg
+from psycopg import sql
 
+from models import api_key
 from models.business import DEFAULT_BUSINESS
 from models.node_id import encode
 
@@ -41,6 +43,13 @@ SELECT business_id, {ID.format(kind=2, n=f"(p * 31 + n) % {CLIENTS}")}, id, 'CON
 """
 
 
+KEY = """
+INSERT INTO api_keys (business_id, name, role, scopes, secret_hash, expires_at)
+VALUES (%s, 'bench', 'ADMIN', '{READ,WRITE}', %s, now() + interval '1 day') RETURNING id
+"""
+MOST_HOLDS = 1000
+
+
 @dataclass
 class World:
     """How many providers there are by now."""
@@ -71,6 +80,26 @@ class World:
             connection.execute("VACUUM (ANALYZE) providers, clients, appointments, reservations")
             connection.execute("CHECKPOINT")
         self.providers = max(first, last + 1)
+
+    def guard(self, *, is_up: bool) -> None:
+        """Have the database keep tenants apart and holds few, or let go of both."""
+        with psycopg.connect(self.url, autocommit=True) as connection:
+            tables = connection.execute("SELECT DISTINCT tablename FROM pg_policies WHERE schemaname = 'public'")
+            change = sql.SQL("ENABLE" if is_up else "DISABLE")
+            for (table,) in tables.fetchall():
+                statement = sql.SQL("ALTER TABLE {} {} ROW LEVEL SECURITY")
+                connection.execute(statement.format(sql.Identifier(table), change))
+            connection.execute("UPDATE businesses SET hold_limit = %s", [MOST_HOLDS])
+            trigger = sql.SQL("ALTER TABLE reservations {} TRIGGER limit_holds")
+            connection.execute(trigger.format(change))
+
+    def key(self) -> str:
+        """Make an API key, and give its token."""
+        with psycopg.connect(self.url, autocommit=True) as connection:
+            made = api_key.secret()
+            row = connection.execute(KEY, [DEFAULT_BUSINESS, api_key.hash_of(made)]).fetchone()
+        assert row is not None
+        return api_key.token(DEFAULT_BUSINESS, row[0], made)
 
     def held(self) -> int:
         """How many appointments were reserved since the world was made."""

@@ -19,18 +19,19 @@ from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
 
 from compiler.arguments import Site, Variables
 from compiler.json import MISSING
-from compiler.recent import Recent
 from compiler.road import OrdinaryRoad
 from compiler.root import asked, statement
 from compiler.selection import Selected, Selecting, Selection, conditions
 from compiler.shape import hollow, shape, text
 from models.refusal import Refusal
+from models.viewer import Sight
 from resolvers.context import Context
 from resolvers.database import DatabaseFaultError, RaceLostError
 from resolvers.idempotency import NO
 from resolvers.lane import Statement, Values
 from schema.error import is_alone
 from schema.execution import DOCUMENTS_KEPT, LARGEST_DOCUMENT_KEPT, Prepared, Question
+from schema.recent import Recent
 
 # What all plans of a worker keep: trees of so many characters of documents (some 30 MB), and so many bytes of SQL.
 CHARACTERS_KEPT, SQL_KEPT = 400_000, 2_000_000
@@ -42,13 +43,15 @@ MISSING_BYTE = MISSING.encode()
 
 
 @lru_cache
-def _key(business: UUID) -> bytes:
-    return str(business).encode()
+def _key(key: UUID) -> bytes:
+    return str(key).encode()
 
 
 Why = str  # an operation is not compiled: remembered like what was
-TOLD: dict[str, Callable[[Context], bytes]] = {
+TOLD: dict[str, Callable[[Context], bytes | None]] = {
     "business": lambda context: _key(context.business),
+    "person": lambda context: None if context.viewer.person_id is None else _key(context.viewer.person_id),
+    "role": lambda context: context.viewer.role.encode(),
     "principal": lambda context: context.viewer.principal.encode(),
     "request": lambda context: context.request_id.encode(),
 }
@@ -101,12 +104,12 @@ class Tree:
                 values[root.site] = asked(root.declared, values[root.site], context)
         return values
 
-    def compiled(self, values: list[Any]) -> "list[Compiled] | Why":
-        """Make the statements for all values of this shape."""
+    def compiled(self, values: list[Any], sight: Sight) -> "list[Compiled] | Why":
+        """Make the statements for all values of this shape, and all viewers who see as much."""
         holes: list[Any] = []
         try:
             hollowed = [hollow(value, holes) for value in values]
-            return [_compiled(n, root, statement(root, hollowed)) for n, root in enumerate(self.selection)]
+            return [_compiled(n, root, statement(root, hollowed, sight)) for n, root in enumerate(self.selection)]
         except OrdinaryRoad as why:
             return str(why)
 
@@ -124,10 +127,10 @@ class Memory:
         self.trees: Recent[tuple[int, Hashable], Tree | Why] = Recent(
             CHARACTERS_KEPT, lambda tree: 100 if isinstance(tree, Why) else tree.characters
         )
-        self.statements: Recent[tuple[int, Hashable], list[Compiled] | Why] = Recent(
+        self.statements: Recent[tuple[int, Sight, Hashable], list[Compiled] | Why] = Recent(
             SQL_KEPT, lambda made: 100 if isinstance(made, Why) else sum(100 + one.size for one in made)
         )
-        self.asked: Recent[tuple[int, bytes], Ready] = Recent(
+        self.asked: Recent[tuple[int, Sight, bytes], Ready] = Recent(
             ASKED_KEPT, lambda ready: LONGEST_QUESTION_KEPT + sum(one.size for one in ready[0])
         )
 
@@ -166,7 +169,7 @@ class Plan:
             raise OrdinaryRoad("its variables are refused") from None
         if len(sent) > LONGEST_QUESTION_KEPT:
             return self._ready(given, context)
-        return self.memory.asked.found((self.number, sent), lambda: self._ready(given, context))
+        return self.memory.asked.found((self.number, context.viewer.sight, sent), lambda: self._ready(given, context))
 
     def _ready(self, given: dict[str, Any], context: Context) -> Ready:
         variables = self.variables.read(given)
@@ -179,8 +182,9 @@ class Plan:
         except (Refusal, GraphQLError) as refused:
             raise OrdinaryRoad("its arguments are refused") from refused
         asked_with: list[Any] = []
+        sight = context.viewer.sight
         key = tuple([shape(value, asked_with) for value in values])
-        compiled = self.memory.statements.found((tree.number, key), lambda: tree.compiled(values))
+        compiled = self.memory.statements.found((tree.number, sight, key), lambda: tree.compiled(values, sight))
         if isinstance(compiled, Why):
             raise OrdinaryRoad(compiled)
         try:

@@ -21,13 +21,14 @@ from sqlalchemy import (
     Select,
     Text,
     Uuid,
+    case,
     cast,
     func,
     literal_column,
     select,
     true,
 )
-from sqlalchemy.dialects.postgresql import aggregate_order_by
+from sqlalchemy.dialects.postgresql import aggregate_order_by, array
 
 from compiler.json import MISSING, Json, constant, cursor, identity, joined, or_nothing, scalar
 from compiler.road import OrdinaryRoad
@@ -38,14 +39,27 @@ from models.page import Page, select_page
 from models.record import Record
 from models.relation import Many, rows
 from models.relation import count as count_of
+from models.viewer import Role, Sight, Viewer
 from resolvers.nodes import FOUND_BY_ID
 from resolvers.writes import Write
-from schema.declaration import FirstOf, Identity, Linked, Related, SameAs
+from schema.declaration import FirstOf, Identity, Linked, Personal, Related, SameAs
 
 # What every statement may need of the request, beside the values that its document asks with.
 BUSINESS: Any = hole("business", Uuid)
+PERSON: Any = hole("person", Uuid)
+ROLE: Any = hole("role", Text)
 PRINCIPAL: Any = hole("principal", Text)
 REQUEST: Any = hole("request", Text)
+# A statement depends on whose rows a viewer sees, and on nothing else of them.
+VIEWERS = {
+    sight: Viewer(BUSINESS, PRINCIPAL, role, PERSON)
+    for sight, role in (
+        (Sight.ALL, Role.ADMIN),
+        (Sight.PROVIDER, Role.PROVIDER),
+        (Sight.CLIENT, Role.CLIENT),
+        (Sight.NONE, Role.PUBLIC),
+    )
+}
 
 MOST_JOINS = 32
 Numbering = Callable[[Select[Any]], Select[Any]]
@@ -57,6 +71,7 @@ class Row:
     def __init__(self, name: str, rows: Select[Any] | FromClause, numbered: Numbering | None = None) -> None:
         self.name = name
         self.joins: list[FromClause] = []
+        self.is_kept: ColumnElement[bool] | None = None  # unless every row that is read is shown
         self._rows = rows
         self._numbered = numbered
         self._types = {column.key: column.type for column in _columns(rows)}
@@ -95,16 +110,23 @@ def _columns(rows: Select[Any] | FromClause) -> Any:
 class Rendering:
     """Makes one statement. `values` are what its sites ask for, with holes for what is filled in at each run."""
 
-    def __init__(self, values: list[Any]) -> None:
+    def __init__(self, values: list[Any], sight: Sight) -> None:
         self.values = values
+        self.seen_by = VIEWERS[sight]
         self.names = (f"t{n}" for n in count(1))
         self.joins = 0
 
     # Rows
 
     def object(self, row: Row, selection: Selection) -> Json:
-        """The object of a row."""
-        return self.members(selection, lambda field: self._value(row, field))
+        """The object of a row; what is read of it that is personal is put on record by reading it."""
+        object_ = self.members(selection, lambda field: self._value(row, field))
+        read = {field.name: field.declared.column for field in selection if isinstance(field.declared, Personal)}
+        if not read or self.seen_by.sight is Sight.CLIENT:
+            return object_
+        names = [case((row[column].is_not(None), constant(name))) for name, column in sorted(read.items())]
+        noun = constant(selection[0].parent.lower())
+        return [*object_, func.record_read(BUSINESS, noun, row["id"], array(names), PRINCIPAL, REQUEST, type_=Text)]
 
     def members(self, selection: Selection, value: Callable[[Selected], Json]) -> Json:
         parts: Json = []
@@ -138,6 +160,8 @@ class Rendering:
         self.joins += 1
         if self.joins > MOST_JOINS:
             raise OrdinaryRoad(f"a root field joins more than {MOST_JOINS} times, which is too much to plan")
+        if row.is_kept is not None:  # of the row that only tells that the list goes on, nothing more is read
+            statement = statement.where(row.is_kept)
         lateral = statement.lateral(next(self.names))
         row.joins.append(lateral)
         return literal_column(f"{lateral.name}.json", Text)
@@ -146,7 +170,7 @@ class Rendering:
         return Row(next(self.names), rows, numbered)
 
     def _on(self, relation: Many, row: Row) -> Select[Any]:
-        return relation.select(BUSINESS).where(relation.on(row["id"]))
+        return relation.select(self.seen_by).where(relation.on(row["id"]))
 
     def _asked(self, field: Selected) -> Any:
         if field.site is None:
@@ -155,7 +179,7 @@ class Rendering:
 
     def found(self, record: Any, key: ColumnElement[UUID], selection: Selection) -> Select[Any]:
         """The object of the row with this key; no row, if none has it."""
-        row = self._row(rows(record, BUSINESS).where(record.id == key))
+        row = self._row(rows(record, self.seen_by).where(record.id == key))
         return row.select(joined(self.object(row, selection)))
 
     # Lists
@@ -169,7 +193,9 @@ class Rendering:
         row = self._row(
             select_page(whole, page, more=1 if is_numbered else 0), partial(_numbered, page) if is_numbered else None
         )
-        list_ = _List(self, row, page, [row[sort.column] for sort in page.of.order], is_numbered)
+        if is_numbered:
+            row.is_kept = row.number("n") <= _size(page)
+        list_ = _List(self, row, page, [row[sort.column] for sort in page.of.order])
         parts = self.members(selection, lambda field: list_.member(field, whole))
         return row.select(joined(parts)).having(true())  # one row, though nothing that is selected looks at any
 
@@ -190,12 +216,12 @@ class Rendering:
         return row.select(joined(["[", _listed(text, [literal_column(f"{name}.n", Integer)]), "]"]))
 
     def viewer(self, selection: Selection) -> Select[Any]:
-        row = self._row(select(PRINCIPAL.label("principal"), BUSINESS.label("business_id")))
+        row = self._row(select(PRINCIPAL.label("principal"), ROLE.label("role"), BUSINESS.label("business_id")))
         return row.select(joined(self.object(row, selection)))
 
     def payload(self, write: Write, asked: Any, key: Any, selection: Selection) -> Select[Any]:
         """The payload of a mutation, from the row that its statement writes; no row, if the rules say no."""
-        statement = write.statement(BUSINESS, asked, key, authored(PRINCIPAL, REQUEST))
+        statement = write.statement(self.seen_by, asked, key, authored(PRINCIPAL, REQUEST))
         (written,) = statement.get_final_froms()
         assert isinstance(written, CTE)
         row = Row(written.name, written)
@@ -218,7 +244,6 @@ class _List:
     row: Row
     page: Page
     keys: list[ColumnElement[Any]]
-    is_numbered: bool
 
     def member(self, field: Selected, whole: Select[Any]) -> Json:
         match field.name:
@@ -232,14 +257,14 @@ class _List:
 
     def _all(self, object_: Json) -> Json:
         ordered = [sort.of(key) for key, sort in zip(self.keys, self.page.of.order, strict=True)]
-        return ["[", _listed(joined(object_), ordered, self._is_kept() if self.is_numbered else None), "]"]
+        return ["[", _listed(joined(object_), ordered, self.row.is_kept), "]"]
 
     def _edge(self, field: Selected) -> Json:
         return self.rendering.object(self.row, field.only) if field.name == "node" else ['"', self._cursor(), '"']
 
     def _info(self, field: Selected) -> Json:
         page = self.page
-        goes_on = cast(func.count() > self._size(), Text)
+        goes_on = cast(func.count() > _size(page), Text)
         came_before = page.after is not None or page.offset is not None
         match field.name:
             case "hasNextPage":
@@ -250,17 +275,11 @@ class _List:
 
     def _end(self, *, is_first: bool) -> ColumnElement[str]:
         """The cursor of the row that was read as the first, or as the last that belongs to the page."""
-        n = literal_column("1") if is_first else func.least(self.row.number("total"), self._size())
+        n = literal_column("1") if is_first else func.least(self.row.number("total"), _size(self.page))
         return func.max(joined(['"', self._cursor(), '"'])).filter(self.row.number("n") == n)
 
     def _cursor(self) -> ColumnElement[str]:
         return cursor(self.page.of.signature, self.keys)
-
-    def _is_kept(self) -> ColumnElement[bool]:
-        return self.row.number("n") <= self._size()
-
-    def _size(self) -> ColumnElement[int]:
-        return literal_column(str(self.page.size), Integer)
 
 
 def _listed(
@@ -275,6 +294,10 @@ def _numbered(page: Page, rows: Select[Any]) -> Select[Any]:
     read = rows.subquery("page")
     order = [sort.of(read.c[sort.column], backward=page.backward) for sort in page.of.order]
     return select(*read.c, func.row_number().over(order_by=order).label("n"), func.count().over().label("total"))
+
+
+def _size(page: Page) -> ColumnElement[int]:
+    return literal_column(str(page.size), Integer)
 
 
 def _total(whole: Select[Any]) -> ColumnElement[str]:

@@ -7,10 +7,11 @@ from uuid import UUID
 from sqlalchemy import Select, func, select
 
 from compiler.json import joined, scalar
-from compiler.render import BUSINESS, Rendering
+from compiler.render import Rendering
 from compiler.road import OrdinaryRoad
 from compiler.selection import Selected
 from models.idempotency_key import Key
+from models.viewer import Sight
 from resolvers.context import Context
 from resolvers.nodes import FOUND_BY_ID, Sought, sought_all
 from schema.declaration import Asking, Clock, Found, FoundAll, Listed, Written
@@ -51,13 +52,13 @@ def asked(declared: Any, value: Any, context: Context) -> Any:
     return value
 
 
-def statement(field: Selected, values: list[Any]) -> Select[Any] | None:
+def statement(field: Selected, values: list[Any], sight: Sight) -> Select[Any] | None:
     """Make the statement of a root field; `__typename` needs none."""
-    rendering = Rendering(values)
+    rendering = Rendering(values, sight)
     wanted: Any = None if field.site is None else values[field.site]
     match field.declared:
         case Listed(listing=listing):
-            return rendering.connection(listing.select(BUSINESS, wanted.wanted), wanted.page, field.only)
+            return rendering.connection(listing.select(rendering.seen_by, wanted.wanted), wanted.page, field.only)
         case Found():
             kind = wanted.type_name
             if kind not in field.inside:

@@ -1,6 +1,8 @@
 """Tables, constraints, rules and statements. Nothing here does I/O or knows GraphQL."""
 
+from models.api_key import ApiKey
 from models.appointment import Appointment
+from models.audit_entry import AuditEntry
 from models.business import Business
 from models.client import Client
 from models.event import Event
@@ -13,7 +15,9 @@ from models.resource import Resource
 from models.service import Service
 
 __all__ = [
+    "ApiKey",
     "Appointment",
+    "AuditEntry",
     "Business",
     "Client",
     "Event",

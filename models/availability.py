@@ -13,6 +13,7 @@ from sqlalchemy import (
     Select,
     Uuid,
     and_,
+    case,
     func,
     literal_column,
     or_,
@@ -86,6 +87,14 @@ def span(starts_from: datetime | None, starts_until: datetime | None) -> tuple[d
     return starts_from, starts_until
 
 
+def _or_none(buffer: Any) -> ColumnElement[timedelta]:
+    """A buffer, or none. Not by COALESCE, which row-level security takes for something that might tell of a row it hides.
+
+    No index would then be searched for what is compared with it.
+    """
+    return case((buffer.is_not(None), buffer), else_=literal_column("interval '0'", Interval))
+
+
 @cache
 def is_free() -> ColumnElement[bool]:
     """Whether nobody claims the provider's time (with the service's buffers), or a seat of the group is left.
@@ -94,13 +103,12 @@ def is_free() -> ColumnElement[bool]:
     ends is the only one that can reach into it, and one probe of an index finds it.
     """
     claim, seat = aliased(Reservation), aliased(Reservation)
-    none = literal_column("interval '0'", Interval)
     last_claim = (
         select(claim.busy_until)
         .where(
             claim.business_id == Appointment.business_id,
             claim.provider_id == Appointment.provider_id,
-            claim.busy_from < Appointment.ends_at + func.coalesce(Service.buffer_after, none),
+            claim.busy_from < Appointment.ends_at + _or_none(Service.buffer_after),
             claim.session_id != Appointment.id,
             is_claim(claim),
         )
@@ -108,7 +116,7 @@ def is_free() -> ColumnElement[bool]:
         .limit(literal_column("1", Integer))
         .scalar_subquery()
     )
-    is_taken = last_claim > Appointment.starts_at - func.coalesce(Service.buffer_before, none)
+    is_taken = last_claim > Appointment.starts_at - _or_none(Service.buffer_before)
     seats = (
         select(func.count())
         .where(seat.business_id == Appointment.business_id, seat.live_appointment_id == Appointment.id, is_claim(seat))

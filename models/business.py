@@ -1,15 +1,42 @@
 """Businesses: the tenants, each with its policies."""
 
+import re
+from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
+from typing import Any
 from uuid import UUID
 
-from sqlalchemy import CheckConstraint, ColumnElement, Integer, cast, func, literal_column, text
+from sqlalchemy import (
+    CheckConstraint,
+    ColumnElement,
+    Integer,
+    Select,
+    SmallInteger,
+    Text,
+    UniqueConstraint,
+    Uuid,
+    cast,
+    func,
+    insert,
+    literal_column,
+    select,
+    text,
+    update,
+)
 from sqlalchemy.orm import Mapped, column_property, mapped_column, synonym
 
-from models.record import Record, generated_id, stamped, versioned
+from models import zone
+from models.idempotency_key import Key, is_new, remembered
+from models.record import Record, bound, columns, generated_id, stamped, versioned
+from models.refusal import InvalidInput
+from models.text import name as checked_name
+from models.viewer import Viewer
 
 # A fresh installation has one business, made by the first migration.
 DEFAULT_BUSINESS = UUID("00000000-0000-7000-8000-000000000001")
+LONGEST_LEAD_MINUTES, LONGEST_HOLD_MINUTES, MOST_HOLDS = 366 * 24 * 60, 24 * 60, 1000
+LONGEST_HOST = 253
+_HOST = re.compile(r"(?!-)[a-z0-9-]{1,63}(?<!-)(\.(?!-)[a-z0-9-]{1,63}(?<!-))*")
 
 
 def minutes(length: timedelta) -> int:
@@ -30,6 +57,9 @@ class Business(Record):
         CheckConstraint("length(name) BETWEEN 1 AND 200", name="business_has_a_name"),
         CheckConstraint("lead_time >= '0' AND lead_time <= '366 days'", name="lead_time_is_sane"),
         CheckConstraint("hold_time > '0' AND hold_time <= '24:00:00'", name="hold_time_is_sane"),
+        CheckConstraint("host = lower(host) AND length(host) BETWEEN 1 AND 253", name="host_is_a_name"),
+        CheckConstraint("hold_limit BETWEEN 1 AND 1000", name="hold_limit_is_sane"),
+        UniqueConstraint("host", name="host_is_free"),
     )
 
     id: Mapped[UUID] = generated_id()
@@ -37,9 +67,107 @@ class Business(Record):
     time_zone: Mapped[str] = mapped_column(server_default="UTC")
     lead_time: Mapped[timedelta] = mapped_column(server_default=text("'24:00:00'"))
     hold_time: Mapped[timedelta] = mapped_column(server_default=text("'00:30:00'"))
+    host: Mapped[str | None]
+    is_public: Mapped[bool] = mapped_column(server_default=text("false"))
+    hold_limit: Mapped[int | None] = mapped_column(SmallInteger, server_default=text("3"))
     created_at: Mapped[datetime] = stamped()
     version: Mapped[int] = versioned()
 
     lead_time_minutes: Mapped[int] = column_property(in_minutes(lead_time))
     hold_time_minutes: Mapped[int] = column_property(in_minutes(hold_time))
     business_id: Mapped[UUID] = synonym("id")  # a business belongs to itself
+
+
+def host_name(value: str, *field: str | int) -> str:
+    """Check the name of a host, and write it as browsers send it."""
+    if not value.isascii() or len(value) > LONGEST_HOST or not _HOST.fullmatch(value.lower()):
+        raise InvalidInput(
+            *field, problem=f"{field[-1]} must be the name of a host, like practice.example, with no port."
+        )
+    return value.lower()
+
+
+@dataclass(frozen=True)
+class NewBusiness:
+    """A business that is to be made; its policies are the usual ones until it changes them."""
+
+    name: str
+    time_zone: str
+    host: str | None = None
+
+    @classmethod
+    def read(cls, name: str, time_zone: str, host: str | None) -> "NewBusiness":
+        """Check what was sent and make it uniform."""
+        return cls(
+            checked_name(name, "name"),
+            zone.zone(time_zone, "timeZone").key,
+            None if host is None else host_name(host, "host"),
+        )
+
+
+@dataclass(frozen=True)
+class Revision:
+    """What of a business is to change, from the version at which it was read; None leaves a value as it is."""
+
+    expected_version: int
+    name: str | None = None
+    time_zone: str | None = None
+    host: str | None = None  # "" takes it away
+    is_public: bool | None = None
+    lead_time_minutes: int | None = None
+    hold_time_minutes: int | None = None
+    hold_limit: int | None = None  # 0 takes it away
+
+
+def new_id() -> Select[tuple[UUID]]:
+    """Have the database make the id of a business: it has to be known before the business may be seen."""
+    return select(func.uuidv7(type_=Uuid).label("id"))
+
+
+def enter(business: UUID) -> Select[tuple[str]]:
+    """See this business, and nothing of any other, until the transaction ends."""
+    return select(func.set_config("holdfast.business_id", cast(bound(business, Uuid), Text), True))
+
+
+def create(business: UUID, wanted: NewBusiness, authored: ColumnElement[bool]) -> Select[Any]:
+    """Write a business with an id that was made for it."""
+    values = {"id": business, **asdict(wanted)}
+    row = select(*(bound(value, getattr(Business, name).type).label(name) for name, value in values.items()))
+    written = insert(Business).from_select(list(values), row.where(authored)).returning(*columns(Business))
+    return select(*written.cte("written").c)
+
+
+def revise(viewer: Viewer, wanted: Revision, key: Key | None, authored: ColumnElement[bool]) -> Select[Any]:
+    """Change the viewer's business, and write the key of the request in the same statement; no row means no."""
+    change = (
+        update(Business)
+        .values(_values(wanted))
+        .where(Business.visible_to(viewer), Business.version == wanted.expected_version, is_new(key), authored)
+        .returning(*columns(Business))
+    )
+    return remembered(change.cte("change"), key)
+
+
+def _values(wanted: Revision) -> dict[str, Any]:
+    """Check what is to change, and write it as columns."""
+    lead_time = _between(wanted.lead_time_minutes, 0, LONGEST_LEAD_MINUTES, "leadTimeMinutes")
+    hold_time = _between(wanted.hold_time_minutes, 1, LONGEST_HOLD_MINUTES, "holdTimeMinutes")
+    given = {
+        "name": None if wanted.name is None else checked_name(wanted.name, "name"),
+        "time_zone": None if wanted.time_zone is None else zone.zone(wanted.time_zone, "timeZone").key,
+        "host": wanted.host and host_name(wanted.host, "host"),
+        "is_public": wanted.is_public,
+        "lead_time": None if lead_time is None else timedelta(minutes=lead_time),
+        "hold_time": None if hold_time is None else timedelta(minutes=hold_time),
+        "hold_limit": _between(wanted.hold_limit, 0, MOST_HOLDS, "holdLimit"),
+    }
+    changed = {name: value for name, value in given.items() if value is not None}
+    if not changed:
+        raise InvalidInput(problem="Send what is to change, one value at least.")
+    return changed | {name: changed[name] or None for name in ("host", "hold_limit") if name in changed}
+
+
+def _between(value: int | None, least: int, most: int, field: str) -> int | None:
+    if value is not None and not least <= value <= most:
+        raise InvalidInput(field, problem=f"{field} must be from {least} to {most}.")
+    return value

@@ -17,7 +17,7 @@ class Event(Record):
     __tablename__ = "events"
     __table_args__ = (
         Index("events_to_relay", "seq", postgresql_where=text("relayed_at IS NULL")),
-        Index("events_of_aggregate", "business_id", "aggregate_id", "seq"),
+        Index("events_of_aggregate", "business_id", "aggregate_id", "id"),
     )
 
     business_id: Mapped[UUID] = mapped_column(primary_key=True)
@@ -33,6 +33,7 @@ class Event(Record):
         server_default=text("nullif(current_setting('holdfast.correlation_id', true), '')")
     )
     data: Mapped[dict[str, Any]] = mapped_column(JSONB)
+    diff: Mapped[dict[str, Any] | None] = mapped_column(JSONB)
     relayed_at: Mapped[datetime | None]
 
 

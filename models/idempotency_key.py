@@ -35,7 +35,7 @@ class IdempotencyKey(Record):
     __table_args__ = (
         CheckConstraint("length(key) BETWEEN 1 AND 255", name="key_is_short"),
         CheckConstraint("length(request_hash) = 32", name="request_is_hashed"),
-        Index("idempotency_keys_by_age", "created_at"),
+        Index("idempotency_keys_by_age", "business_id", "created_at"),
     )
 
     business_id: Mapped[UUID] = mapped_column(primary_key=True)

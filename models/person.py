@@ -1,8 +1,8 @@
 """Persons: what providers and clients have in common, and how either is written and found."""
 
 from dataclasses import asdict, dataclass
+from datetime import datetime
 from typing import Any, ClassVar
-from uuid import UUID
 
 from sqlalchemy import (
     CheckConstraint,
@@ -16,13 +16,14 @@ from sqlalchemy import (
     or_,
     select,
 )
-from sqlalchemy.orm import Mapped, declared_attr
+from sqlalchemy.orm import Mapped, declared_attr, mapped_column
 from sqlalchemy.schema import SchemaItem
 
 from models import text, zone
 from models.idempotency_key import Key, is_new, remembered
 from models.record import OfBusiness, bound, columns
 from models.relation import rows
+from models.viewer import Viewer
 
 
 class Person(OfBusiness):
@@ -31,7 +32,9 @@ class Person(OfBusiness):
     first_name: Mapped[str]
     last_name: Mapped[str]
     email: Mapped[str | None]
+    phone: Mapped[str | None]
     time_zone: Mapped[str | None]
+    erased_at: Mapped[datetime | None] = mapped_column(deferred=True)
 
     @declared_attr.directive
     @classmethod
@@ -44,6 +47,7 @@ class Person(OfBusiness):
                 "length(first_name) BETWEEN 1 AND 200 AND length(last_name) BETWEEN 1 AND 200",
                 name=f"{name}_has_a_name",
             ),
+            CheckConstraint("length(phone) BETWEEN 3 AND 32", name="phone_is_short"),
             Index(f"{names}_by_name", "business_id", "last_name", "first_name", "id"),
         )
 
@@ -57,22 +61,26 @@ class Details:
     first_name: str
     last_name: str
     email: str | None = None
+    phone: str | None = None
     time_zone: str | None = None
 
     @classmethod
-    def read(cls, first_name: str, last_name: str, email: str | None, time_zone: str | None) -> "Details":
+    def read(
+        cls, first_name: str, last_name: str, email: str | None, phone: str | None, time_zone: str | None
+    ) -> "Details":
         """Check what was sent and make it uniform."""
         return cls(
             text.name(first_name, "firstName"),
             text.name(last_name, "lastName"),
             text.email(email, "email"),
+            text.phone(phone, "phone"),
             None if time_zone is None else zone.zone(time_zone, "timeZone").key,
         )
 
 
-def create(record: Any, business: UUID, person: Details, key: Key | None, authored: ColumnElement[bool]) -> Select[Any]:
+def create(record: Any, viewer: Viewer, person: Details, key: Key | None, authored: ColumnElement[bool]) -> Select[Any]:
     """Write a person, and the key of the request in the same statement."""
-    values = {"business_id": business, **asdict(person)}
+    values = {"business_id": viewer.business_id, **asdict(person)}
     row = select(*(bound(value, getattr(record, name).type).label(name) for name, value in values.items())).where(
         is_new(key), authored
     )
@@ -94,9 +102,9 @@ class Sought:
         return cls(None if search is None else text.name(search, "search"))
 
 
-def found(record: Any, business: UUID, sought: Sought) -> Select[Any]:
+def found(record: Any, viewer: Viewer, sought: Sought) -> Select[Any]:
     """Select persons; what is sought may stand in both names or the email address, to the letter but for case."""
-    statement = rows(record, business)
+    statement = rows(record, viewer)
     if sought.search is None:
         return statement
     full_name = func.concat(record.first_name, " ", record.last_name)

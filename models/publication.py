@@ -15,6 +15,7 @@ from models.provider import Provider
 from models.record import columns
 from models.refusal import DuplicateRows, InvalidInput, OverlappingRows, Refusal, Refusals, TooManyRows
 from models.service import Service
+from models.viewer import Viewer
 
 LARGEST_BULK = 10_000
 LONGEST_WINDOW = timedelta(days=366)
@@ -120,22 +121,22 @@ def _collisions(windows: Sequence[Window], bad: dict[int, Refusal]) -> dict[int,
     return found
 
 
-def lock_provider(publication: Publication, business: UUID, authored: ColumnElement[bool]) -> Select[Any]:
+def lock_provider(publication: Publication, viewer: Viewer, authored: ColumnElement[bool]) -> Select[Any]:
     """Take turns with other submissions of this provider, and read the clock; reserving goes on meanwhile."""
     return (
         select(
             Provider.id,
             func.clock_timestamp().label("clock"),
-            _is_known(Service, business, publication.service_id).label("service_exists"),
-            _is_known(Location, business, publication.location_id).label("location_exists"),
+            _is_known(Service, viewer, publication.service_id).label("service_exists"),
+            _is_known(Location, viewer, publication.location_id).label("location_exists"),
         )
-        .where(Provider.business_id == business, Provider.id == publication.provider_id, authored)
+        .where(Provider.visible_to(viewer), Provider.id == publication.provider_id, authored)
         .with_for_update(key_share=True, of=Provider)
     )
 
 
-def _is_known(record: Any, business: UUID, key: UUID | None) -> ColumnElement[bool]:
-    return true() if key is None else exists().where(record.business_id == business, record.id == key)
+def _is_known(record: Any, viewer: Viewer, key: UUID | None) -> ColumnElement[bool]:
+    return true() if key is None else exists().where(record.visible_to(viewer), record.id == key)
 
 
 def inside(business: UUID, provider: UUID, windows: Sequence[Window]) -> Select[Any]:

@@ -8,6 +8,8 @@ from sqlalchemy import ColumnElement, DateTime, Interval, Label, Text, Uuid, bin
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
+from models.viewer import Viewer
+
 CLOCK = text("clock_timestamp()")
 
 
@@ -20,6 +22,12 @@ class Record(DeclarativeBase):
         timedelta: Interval,
         UUID: Uuid,
     }
+
+    @classmethod
+    def visible_to(cls, viewer: Viewer) -> ColumnElement[bool]:
+        """Which rows somebody sees: those of their business, unless a table says less."""
+        condition: ColumnElement[bool] = cls.business_id == viewer.business_id  # type: ignore[attr-defined]
+        return condition
 
 
 def generated_id() -> Mapped[UUID]:

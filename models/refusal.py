@@ -94,6 +94,30 @@ class IllegalState(Refusal):
     code = "ILLEGAL_STATE"
 
 
+class TooManyHolds(Refusal):
+    """The client holds as many appointments as allowed at once; confirm or cancel one first."""
+
+    code = "TOO_MANY_HOLDS"
+
+
+class VersionConflict(Refusal):
+    """Somebody has changed this in the meantime: it is at version {current_version} now."""
+
+    code = "VERSION_CONFLICT"
+
+
+class Forbidden(Refusal):
+    """{problem}"""
+
+    code = "FORBIDDEN"
+
+
+class HostTaken(Refusal):
+    """Another business is asked for at this host."""
+
+    code = "INVALID_INPUT"
+
+
 class DuplicateRows(Refusal):
     """The same window was sent twice."""
 
@@ -151,4 +175,6 @@ REFUSAL_OF_CONSTRAINT: dict[str, type[Refusal]] = {
     "booked_ahead": TooLate,
     "confirmed_in_time": HoldExpired,
     "closed_is_final": IllegalState,
+    "holds_are_few": TooManyHolds,
+    "host_is_free": HostTaken,
 }

@@ -21,6 +21,7 @@ from sqlalchemy.dialects.postgresql import ARRAY
 
 from models.page import Listed, Order, Page, select_page
 from models.record import Record, columns
+from models.viewer import Viewer
 
 # In words: SQLAlchemy would read the column's table once more inside an EXISTS, and match the children of all parents.
 PARENT: ColumnElement[UUID] = literal_column("parent.id", Uuid)
@@ -43,24 +44,24 @@ class Many:
     target: type[Record]
     on: Callable[[ColumnElement[UUID]], ColumnElement[bool]]
     order: Order
-    base: Callable[[UUID], Select[Any]] | None = None
+    base: Callable[[Viewer], Select[Any]] | None = None
 
     @property
     def listed(self) -> Listed:
         return Listed(self.name, self.target, self.order)
 
-    def select(self, business: UUID) -> Select[Any]:
-        """Select every row of the business that the list could contain."""
-        return self.base(business) if self.base else rows(self.target, business)
+    def select(self, viewer: Viewer) -> Select[Any]:
+        """Select every row that the list could contain for a viewer."""
+        return self.base(viewer) if self.base else rows(self.target, viewer)
 
 
 @dataclass(frozen=True)
 class Listing:
-    """A list at the root: the rows of `target` that `select` finds in a business for what is wanted."""
+    """A list at the root: the rows of `target` that `select` finds for a viewer and what is wanted."""
 
     name: str
     target: type[Record]
-    select: Callable[[UUID, Any], Select[Any]]
+    select: Callable[[Viewer, Any], Select[Any]]
 
     def listed(self, order: Order) -> Listed:
         return Listed(self.name, self.target, order)
@@ -76,27 +77,27 @@ class Asked:
     page: Page
 
 
-def rows(target: Any, business: UUID) -> Select[Any]:
-    """Select the rows of a table that belong to a business."""
-    return select(*columns(target)).where(target.business_id == business)
+def rows(target: Any, viewer: Viewer) -> Select[Any]:
+    """Select the rows of a table that a viewer sees: what is not selected by this is not theirs."""
+    return select(*columns(target)).where(target.visible_to(viewer))
 
 
-def select_ones(target: Any, business: UUID, ids: Sequence[UUID]) -> Select[Any]:
+def select_ones(target: Any, viewer: Viewer, ids: Sequence[UUID]) -> Select[Any]:
     """Select the rows of a table that have these ids, in one statement."""
-    return rows(target, business).where(target.id == func.any(_array(ids)))
+    return rows(target, viewer).where(target.id == func.any(_array(ids)))
 
 
-def select_manys(relation: Many, business: UUID, ids: Sequence[UUID], page: Page) -> Select[Any]:
+def select_manys(relation: Many, viewer: Viewer, ids: Sequence[UUID], page: Page) -> Select[Any]:
     """Select the page of each list of a whole page of parents, in one statement; `parent_id` tells whose a row is."""
     parent = _parents(ids)
-    child = select_page(relation.select(business).where(relation.on(PARENT)), page).lateral("child")
+    child = select_page(relation.select(viewer).where(relation.on(PARENT)), page).lateral("child")
     return select(parent.c.id.label("parent_id"), *child.c).join_from(parent, child, true())
 
 
-def count_manys(relation: Many, business: UUID, ids: Sequence[UUID]) -> Select[Any]:
+def count_manys(relation: Many, viewer: Viewer, ids: Sequence[UUID]) -> Select[Any]:
     """Count each list of a whole page of parents, in one statement."""
     parent = _parents(ids)
-    counted = count(relation.select(business).where(relation.on(PARENT))).lateral("counted")
+    counted = count(relation.select(viewer).where(relation.on(PARENT))).lateral("counted")
     return select(parent.c.id.label("parent_id"), counted.c.total).join_from(parent, counted, true())
 
 

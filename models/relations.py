@@ -2,12 +2,12 @@
 
 from functools import partial
 from typing import Any
-from uuid import UUID
 
 from sqlalchemy import ColumnElement, Select, and_, exists
 
-from models import availability, person, reservation
+from models import audit_entry, availability, person, reservation
 from models.appointment import Appointment
+from models.audit_entry import AuditEntry
 from models.availability import Availability, available
 from models.business import Business
 from models.client import Client
@@ -17,9 +17,11 @@ from models.provider import Provider
 from models.relation import Listing, Many, One, rows
 from models.reservation import CONFIRMED, HELD, Reservation, Wanted, is_claim
 from models.service import Service
+from models.viewer import Sight, Viewer
 
 BY_START = (Sort("starts_at"), Sort("id"))
 BY_NAME = (Sort("last_name"), Sort("first_name"), Sort("id"))
+NEWEST_FIRST = (Sort("id", descending=True),)  # ids are made in the order of creation
 
 
 def _is_claimed(status: ColumnElement[str]) -> ColumnElement[bool]:
@@ -32,16 +34,30 @@ def _is_claimed(status: ColumnElement[str]) -> ColumnElement[bool]:
     )
 
 
-def _available(business: UUID, wanted: Availability) -> Select[Any]:
-    return availability.narrow(available(business), wanted)
+def _free(viewer: Viewer) -> Select[Any]:
+    return available(viewer.business_id)
 
 
-def _appointments(business: UUID, wanted: Availability) -> Select[Any]:
-    return availability.narrow(rows(Appointment, business), wanted)
+def _available(viewer: Viewer, wanted: Availability) -> Select[Any]:
+    return availability.narrow(_free(viewer), wanted)
 
 
-def _reservations(business: UUID, wanted: Wanted) -> Select[Any]:
-    return reservation.narrow(rows(Reservation, business), wanted)
+def _appointments(viewer: Viewer, wanted: Availability) -> Select[Any]:
+    return availability.narrow(rows(Appointment, viewer), wanted)
+
+
+def _calendar(viewer: Viewer) -> Select[Any]:
+    """What is booked of a provider's time is shown to that provider, and to whoever sees everybody's."""
+    appointments = rows(Appointment, viewer)
+    return (
+        appointments.where(Appointment.provider_id == viewer.person_id)
+        if viewer.sight is Sight.PROVIDER
+        else appointments
+    )
+
+
+def _reservations(viewer: Viewer, wanted: Wanted) -> Select[Any]:
+    return reservation.narrow(rows(Reservation, viewer), wanted)
 
 
 # Lists at the root
@@ -50,6 +66,7 @@ APPOINTMENTS = Listing("appointments", Appointment, _appointments)
 RESERVATIONS = Listing("reservations", Reservation, _reservations)
 PROVIDERS = Listing("providers", Provider, partial(person.found, Provider))
 CLIENTS = Listing("clients", Client, partial(person.found, Client))
+AUDIT_ENTRIES = Listing("auditEntries", AuditEntry, audit_entry.found)
 
 # Links to one
 VIEWER_BUSINESS = One("Viewer.business", Business, "business_id")
@@ -62,6 +79,7 @@ RESERVATION_SERVICE = One("Reservation.service", Service, "service_id")
 RESERVATION_APPOINTMENT = One("Reservation.appointment", Appointment, "appointment_id")
 
 # Links to many
+NODE_HISTORY = Many("Node.history", AuditEntry, lambda node: AuditEntry.thing_id == node, NEWEST_FIRST)
 PROVIDER_APPOINTMENTS = Many(
     "Provider.appointments", Appointment, lambda provider: Appointment.provider_id == provider, BY_START
 )
@@ -70,19 +88,21 @@ PROVIDER_AVAILABLE_APPOINTMENTS = Many(
     Appointment,
     lambda provider: Appointment.provider_id == provider,
     BY_START,
-    base=available,
+    base=_free,
 )
 PROVIDER_CONFIRMED_APPOINTMENTS = Many(
     "Provider.confirmedAppointments",
     Appointment,
     lambda provider: and_(Appointment.provider_id == provider, _is_claimed(CONFIRMED)),
     BY_START,
+    base=_calendar,
 )
 PROVIDER_RESERVED_APPOINTMENTS = Many(
     "Provider.reservedAppointments",
     Appointment,
     lambda provider: and_(Appointment.provider_id == provider, _is_claimed(HELD)),
     BY_START,
+    base=_calendar,
 )
 PROVIDER_CLIENTS = Many(
     "Provider.clients",

@@ -20,6 +20,7 @@ from sqlalchemy import (
     and_,
     case,
     exists,
+    false,
     func,
     literal_column,
     or_,
@@ -37,6 +38,7 @@ from models.event import Event
 from models.idempotency_key import Key, is_new, remembered
 from models.record import Record, bound, columns, generated_id, versioned
 from models.service import Service
+from models.viewer import Sight, Viewer
 
 
 class ReservationStatus(StrEnum):
@@ -142,6 +144,7 @@ class Reservation(Record):
         Index("reservations_of_client", "business_id", "client_id", "starts_at", "id"),
         Index("reservations_of_provider", "business_id", "provider_id", "starts_at", "id"),
         Index("claims_of_provider", "business_id", "provider_id", "busy_from", postgresql_where=text("live")),
+        Index("holds_of_client", "business_id", "client_id", "expires_at", postgresql_where=text("live")),
         Index("reservations_of_appointment", "business_id", "appointment_id"),
         Index(
             "reservations_on_appointment",
@@ -196,6 +199,19 @@ class Reservation(Record):
     )
     confirmed: Mapped[bool] = column_property(stored_status == CONFIRMED)
 
+    @classmethod
+    def visible_to(cls, viewer: Viewer) -> ColumnElement[bool]:
+        """A client sees their own, a provider those with them, the rest of a team all."""
+        of_business = super().visible_to(viewer)
+        match viewer.sight:
+            case Sight.ALL:
+                return of_business
+            case Sight.PROVIDER:
+                return and_(of_business, cls.provider_id == viewer.person_id)
+            case Sight.CLIENT:
+                return and_(of_business, cls.client_id == viewer.person_id)
+        return false()
+
 
 def is_claim(reservation: type[Reservation] = Reservation) -> ColumnElement[bool]:
     """Whether a reservation holds its time now: confirmed, or held and not lapsed."""
@@ -236,12 +252,18 @@ def narrow(statement: Select[Any], wanted: Wanted) -> Select[Any]:
     return statement
 
 
-def hold(business: UUID, wish: Wish, key: Key | None, authored: ColumnElement[bool]) -> Select[Any]:
+def hold(viewer: Viewer, wish: Wish, key: Key | None, authored: ColumnElement[bool]) -> Select[Any]:
     """Reserve an appointment: the claim, its event and its key in one statement; no row means no."""
     wanted = (
         with_policies(select(Appointment.business_id, Client.id, Appointment.id, bound(wish.note, Text)))
         .join(Client, and_(Client.business_id == Appointment.business_id, Client.id == wish.client_id))
-        .where(Appointment.business_id == business, Appointment.id == wish.appointment_id, is_ahead())
+        .where(
+            Client.visible_to(viewer),
+            Appointment.business_id == viewer.business_id,
+            Appointment.id == wish.appointment_id,
+            is_ahead(),
+            Client.erased_at.is_(None),
+        )
         .where(is_new(key), authored)
     )
     claim = (
@@ -253,17 +275,17 @@ def hold(business: UUID, wish: Wish, key: Key | None, authored: ColumnElement[bo
     return remembered(claim.cte("claim"), key)
 
 
-def confirm(business: UUID, asked: Change, key: Key | None, authored: ColumnElement[bool]) -> Select[Any]:
+def confirm(viewer: Viewer, asked: Change, key: Key | None, authored: ColumnElement[bool]) -> Select[Any]:
     """Turn a hold that has not lapsed into a booking; no row means no."""
     change = (
         update(Reservation)
         .values(stored_status=CONFIRMED)
         .where(Reservation.stored_status == HELD, Reservation.expires_at > func.clock_timestamp())
     )
-    return _changed(change, business, asked, key, authored)
+    return _changed(change, viewer, asked, key, authored)
 
 
-def cancel(business: UUID, asked: Change, key: Key | None, authored: ColumnElement[bool]) -> Select[Any]:
+def cancel(viewer: Viewer, asked: Change, key: Key | None, authored: ColumnElement[bool]) -> Select[Any]:
     """Give back a hold that has not lapsed, or a booking that has not begun; no row means no."""
     ends = case((Reservation.stored_status == HELD, Reservation.expires_at), else_=Reservation.starts_at)
     change = (
@@ -271,35 +293,52 @@ def cancel(business: UUID, asked: Change, key: Key | None, authored: ColumnEleme
         .values(stored_status=CANCELLED, cancel_reason=asked.reason)
         .where(Reservation.live, ends > func.clock_timestamp())
     )
-    return _changed(change, business, asked, key, authored)
+    return _changed(change, viewer, asked, key, authored)
 
 
 def _changed(
-    change: Update, business: UUID, asked: Change, key: Key | None, authored: ColumnElement[bool]
+    change: Update, viewer: Viewer, asked: Change, key: Key | None, authored: ColumnElement[bool]
 ) -> Select[Any]:
     """Make a change to one reservation, its event and its key in one statement; no row means no."""
-    one = change.where(
-        Reservation.business_id == business, Reservation.id == asked.reservation_id, is_new(key), authored
-    )
+    one = change.where(Reservation.visible_to(viewer), Reservation.id == asked.reservation_id, is_new(key), authored)
     return remembered(one.returning(*columns(Reservation)).cte("change"), key)
 
 
-def why_not_held(business: UUID, wish: Wish) -> Select[Any]:
+def _live_holds(viewer: Viewer, wish: Wish) -> ColumnElement[int]:
+    """Count what a client holds at this moment."""
+    return (
+        select(func.count())
+        .where(
+            Reservation.business_id == viewer.business_id,
+            Reservation.client_id == wish.client_id,
+            Reservation.live,
+            Reservation.stored_status == HELD,
+            Reservation.expires_at > func.clock_timestamp(),
+        )
+        .scalar_subquery()
+    )
+
+
+def why_not_held(viewer: Viewer, wish: Wish) -> Select[Any]:
     """Read, after `hold` said no, what it was that stood in the way."""
     withdrawn = exists().where(
-        Event.business_id == business,
+        Event.business_id == viewer.business_id,
         Event.aggregate_id == wish.appointment_id,
         Event.type == "scheduling.appointment.withdrawn.v1",
     )
     return (
         select(
-            exists().where(Client.business_id == business, Client.id == wish.client_id).label("client_exists"),
+            exists()
+            .where(Client.visible_to(viewer), Client.id == wish.client_id, Client.erased_at.is_(None))
+            .label("client_exists"),
             withdrawn.label("withdrawn"),
             Appointment.id.label("appointment_id"),
             Appointment.provider_id,
             Appointment.starts_at,
             lead_time().label("lead_time"),
             is_ahead().label("ahead"),
+            Business.hold_limit,
+            _live_holds(viewer, wish).label("live_holds"),
             func.clock_timestamp().label("clock"),
         )
         .select_from(Business)
@@ -308,5 +347,5 @@ def why_not_held(business: UUID, wish: Wish) -> Select[Any]:
             Service,
             and_(Service.business_id == Appointment.business_id, Service.id == Appointment.service_id),
         )
-        .where(Business.id == business)
+        .where(Business.id == viewer.business_id)
     )

@@ -1,11 +1,13 @@
 """Texts that people write: made uniform, and refused when they hide something."""
 
+import re
 import unicodedata
 
 from models.refusal import InvalidInput
 
 LONGEST_NAME = 200
 LONGEST_NOTE = 2000
+_NUMBER = re.compile(r"\+?[0-9 ()/.x-]+", re.ASCII)
 
 
 def name(value: str, *field: str | int) -> str:
@@ -29,6 +31,16 @@ def email(value: str | None, *field: str | int) -> str | None:
     local, _, domain = clean.rpartition("@")
     if not local or "." not in domain.strip(".") or any(mark.isspace() for mark in clean):
         raise InvalidInput(*field, problem=f"{field[-1]} must be an email address.")
+    return clean
+
+
+def phone(value: str | None, *field: str | int) -> str | None:
+    """Check what must look like a telephone number; only a call can tell whether it is one."""
+    if value is None:
+        return None
+    clean = _clean(value, 32, field, allowed="").strip()
+    if sum(mark.isdigit() for mark in clean) < 3 or not _NUMBER.fullmatch(clean):
+        raise InvalidInput(*field, problem=f"{field[-1]} must be a telephone number, like +49 30 1234567.")
     return clean
 
 

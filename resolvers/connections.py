@@ -56,7 +56,7 @@ def related(context: Context, relation: Many, parent: UUID, page: Page) -> Conne
 
 def listed(context: Context, listing: Listing, asked: Asked) -> Connection:
     """The page of a list at the root."""
-    return selected(context, listing.select(context.business, asked.wanted), asked.page)
+    return selected(context, listing.select(context.viewer, asked.wanted), asked.page)
 
 
 def selected(context: Context, statement: Select[Any], page: Page) -> Connection:

@@ -9,16 +9,9 @@ from sqlalchemy import ColumnElement
 
 from models import event
 from models.refusal import Refusal
+from models.viewer import Sight, Viewer
 from resolvers.database import Database
 from resolvers.loaders import Loaders
-
-
-@dataclass(frozen=True)
-class Viewer:
-    """Whoever asks: the business whose rows they see, and the name that events and keys know them by."""
-
-    business_id: UUID
-    principal: str
 
 
 @dataclass
@@ -27,6 +20,8 @@ class Context:
 
     `mutation` names the root field that is being executed, where a document has several: they share one header.
     `told` are the codes of the refusals that payloads tell; `untold` those that the answer has to tell at the top.
+    `read` names the personal fields that were read of each thing, by its type and key; `outdated`
+    are keys and businesses that are no longer as the server believes.
     """
 
     database: Database
@@ -37,10 +32,12 @@ class Context:
     extensions: dict[str, Any] = field(default_factory=dict)
     told: list[str] = field(default_factory=list)
     untold: list[Refusal] = field(default_factory=list)
+    read: dict[tuple[str, UUID], set[str]] = field(default_factory=dict)
+    outdated: list[UUID] = field(default_factory=list)
 
     @cached_property
     def loaders(self) -> Loaders:
-        return Loaders(self.database, self.viewer.business_id)
+        return Loaders(self.database, self.viewer)
 
     @property
     def business(self) -> UUID:
@@ -49,3 +46,8 @@ class Context:
     def authored(self) -> ColumnElement[bool]:
         """The condition that names the viewer and the request to the events a statement writes."""
         return event.authored(self.viewer.principal, self.request_id)
+
+    def disclose(self, type_name: str, key: UUID, field: str) -> None:
+        """Note that a personal field was read; what somebody reads of themselves is nobody's concern."""
+        if self.viewer.sight is not Sight.CLIENT:
+            self.read.setdefault((type_name, key), set()).add(field)

@@ -1,9 +1,13 @@
 """The only way to PostgreSQL: one autocommitted statement, or a short transaction; its errors become refusals."""
 
+import asyncio
 import logging
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, TypeVar
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from copy import copy
+from typing import Any, Self, TypeVar
+from uuid import UUID
 
 import psycopg
 from sqlalchemy import Executable, Row
@@ -12,7 +16,8 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from models.refusal import REFUSAL_OF_CONSTRAINT, Busy, Refusal, Timeout, Unavailable
-from resolvers.lane import Lanes, Statement, Values
+from resolvers.lane import BUSINESS, Lanes, Statement, Values
+from resolvers.waiting import MOST_WAITING
 
 log = logging.getLogger("holdfast.database")
 T = TypeVar("T")
@@ -20,6 +25,8 @@ TRIES = 3
 DEADLOCK, SERIALIZATION_FAILURE = "40P01", "40001"
 LOCK_TIMEOUT, QUERY_CANCELED = "55P03", "57014"
 RACES = ("idempotency_keys_pkey", "appointment_is_new")  # somebody was faster; a second look shows what they did
+SETTING = "business"  # what is remembered with a connection of the pool, and forgotten with it
+CHANGE = BUSINESS.sql.replace(b"$1", b"%s")
 UNAVAILABLE = ("08", "57P", "53")  # connection lost, server shutting down, no resources
 
 
@@ -54,18 +61,73 @@ class Statements(Runner):
         return done.all() if done.returns_rows else []
 
 
+class Pool:
+    """The connections of an engine, each of which is for one business until another one needs it."""
+
+    def __init__(self, engine: AsyncEngine, most_waiting: int = MOST_WAITING) -> None:
+        self.engine = engine
+        self.waiting = 0
+        self._most_waiting = most_waiting
+
+    @asynccontextmanager
+    async def connection(self, business: bytes) -> AsyncIterator[AsyncConnection]:
+        """Take one connection for a business, unless too many wait for one."""
+        async with AsyncExitStack() as stack:
+            if self.waiting >= self._most_waiting:
+                log.warning("too many wait for a connection")
+                raise Unavailable
+            self.waiting += 1
+            try:
+                connection = await stack.enter_async_context(self.engine.connect())
+            finally:
+                self.waiting -= 1
+            if connection.info.get(SETTING, b"") != business:
+                await _turned(connection, business)
+            yield connection
+
+
+async def _turned(connection: AsyncConnection, business: bytes) -> None:
+    """Change whom a connection is for, before any transaction that could take it back.
+
+    One that has died while it was idle is replaced: nothing has run on it yet.
+    """
+    for is_last in (False, True):
+        try:
+            raw = await connection.get_raw_connection()
+            raw.info[SETTING] = None  # nobody's, until it is done
+            await raw.driver_connection.execute(CHANGE, [business.decode()])  # type: ignore[union-attr]
+        except psycopg.Error as error:
+            await connection.invalidate()
+            if is_last:
+                raise refusal(error, is_lost=True) from None
+        except BaseException:
+            await connection.invalidate()
+            raise
+        else:
+            raw.info[SETTING] = business
+            return
+
+
 class Database(Runner):
     """Runs statements on a pool of autocommitting connections, and those that answer one value on lanes."""
 
     def __init__(self, engine: AsyncEngine, lanes: Lanes) -> None:
         self.engine = engine
         self.lanes = lanes
+        self.business = b""
+        self.pool = Pool(engine)
+
+    def of(self, business: UUID) -> Self:
+        """See the same database as one business does: what is not its own is not there."""
+        view = copy(self)
+        view.business = str(business).encode()
+        return view
 
     async def rows(self, statement: Executable) -> Sequence[Row[Any]]:
         """Run one statement, which is its own transaction."""
 
         async def run() -> Sequence[Row[Any]]:
-            async with self.engine.connect() as connection:
+            async with self.pool.connection(self.business) as connection:
                 return await Statements(connection).rows(statement)
 
         return await _tried(run)
@@ -74,7 +136,7 @@ class Database(Runner):
         """Run several statements as one; unless `keep`, everything they wrote is taken back."""
 
         async def run() -> T:
-            async with self.engine.connect() as pooled:
+            async with self.pool.connection(self.business) as pooled:
                 connection = await pooled.execution_options(isolation_level="READ COMMITTED")
                 async with connection.begin() as transaction:
                     answer = await work(Statements(connection))
@@ -86,7 +148,12 @@ class Database(Runner):
     async def text(self, statement: Statement, values: Values) -> bytes | None:
         """Run one statement whose one value is the answer. Unlike the others it is not tried again."""
         try:
-            return await self.lanes.run(statement, values)
+            answer = self.lanes.run(statement, values, self.business)
+            try:
+                return await answer
+            except asyncio.CancelledError:
+                self.lanes.abandon(answer)
+                raise
         except psycopg.Error as error:
             raise (RaceLostError() if is_race(error) else refusal(error)) from None
 
@@ -101,6 +168,7 @@ class Failing(Database):
 
     def __init__(self, database: Database, failure: Exception) -> None:
         super().__init__(database.engine, database.lanes)
+        self.business, self.pool = database.business, database.pool
         self.failure = failure
 
     async def rows(self, statement: Executable) -> Sequence[Row[Any]]:  # noqa: ARG002

@@ -38,7 +38,7 @@ async def once(context: Context, statement: Select[Any], key: Key | None, record
         row = None
     context.loaders.forget()
     if row is None and key is not None and (first := await replayed(context, context.database, key)):
-        row = await context.database.row(rows(record, context.business).where(record.id == first.result_id))
+        row = await context.database.row(rows(record, context.viewer).where(record.id == first.result_id))
         if row is None:
             raise NotFound(noun=record.__name__.lower())
     return row

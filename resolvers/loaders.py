@@ -11,6 +11,7 @@ from strawberry.dataloader import DataLoader
 from models.page import Page, Slice, cut
 from models.record import Record
 from models.relation import Many, count_manys, select_manys, select_ones
+from models.viewer import Viewer
 from resolvers.database import Database
 
 Batch = Callable[[list[UUID]], Coroutine[Any, Any, Sequence[Any]]]
@@ -19,16 +20,16 @@ Batch = Callable[[list[UUID]], Coroutine[Any, Any, Sequence[Any]]]
 class Loaders:
     """The loaders of one request; what they load is seen by that request only."""
 
-    def __init__(self, database: Database, business: UUID) -> None:
+    def __init__(self, database: Database, viewer: Viewer) -> None:
         self.database = database
-        self.business = business
+        self.viewer = viewer
         self.made: dict[Any, DataLoader[UUID, Any]] = {}
 
     def one(self, target: type[Record], key: UUID) -> Awaitable[Row[Any] | None]:
         """Load a row by its id. All links to a table share its loader."""
 
         async def batch(ids: list[UUID]) -> Sequence[Any]:
-            rows = await self.database.rows(select_ones(target, self.business, ids))
+            rows = await self.database.rows(select_ones(target, self.viewer, ids))
             found = {row.id: row for row in rows}
             return [found.get(key) for key in ids]
 
@@ -39,7 +40,7 @@ class Loaders:
 
         async def batch(ids: list[UUID]) -> Sequence[Slice]:
             children: defaultdict[UUID, list[Row[Any]]] = defaultdict(list)
-            for row in await self.database.rows(select_manys(relation, self.business, ids, page)):
+            for row in await self.database.rows(select_manys(relation, self.viewer, ids, page)):
                 children[row.parent_id].append(row)
             return [cut(children[key], page) for key in ids]
 
@@ -50,7 +51,7 @@ class Loaders:
         """Count the whole list that a link leads to."""
 
         async def batch(ids: list[UUID]) -> Sequence[int]:
-            rows = await self.database.rows(count_manys(relation, self.business, ids))
+            rows = await self.database.rows(count_manys(relation, self.viewer, ids))
             totals = {row.parent_id: row.total for row in rows}
             return [totals[key] for key in ids]
 

@@ -8,14 +8,14 @@ from uuid import UUID
 
 from sqlalchemy import Row, func, select
 
-from models import Appointment, Client, Location, Provider, Record, Reservation, Service
+from models import Appointment, Business, Client, Location, Provider, Record, Reservation, Service
 from models.node_id import decode, key_of
 from models.page import LARGEST_SIZE
 from models.refusal import InvalidInput, NotFound
 from resolvers.context import Context
 
 FOUND_BY_ID: dict[str, type[Record]] = {
-    record.__name__: record for record in (Appointment, Client, Location, Provider, Reservation, Service)
+    record.__name__: record for record in (Appointment, Business, Client, Location, Provider, Reservation, Service)
 }
 
 

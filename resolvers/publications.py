@@ -12,8 +12,9 @@ from models import Appointment
 from models.idempotency_key import Key
 from models.page import Listed, Page
 from models.publication import BulkMode, ErrorPolicy, Publication, check, inside, lock_inside, lock_provider, publish
-from models.refusal import NotFound, OverlappingRows, Refusal, Refusals
+from models.refusal import Forbidden, NotFound, OverlappingRows, Refusal, Refusals
 from models.relations import BY_START
+from models.viewer import Sight
 from resolvers.connections import Connection, selected
 from resolvers.context import Context
 from resolvers.database import Statements
@@ -77,9 +78,11 @@ def published_in(context: Context, published: Published, page: Page) -> Connecti
 
 
 async def _publish(context: Context, statements: Statements, publication: Publication, key: Key | None) -> Published:
-    provider = await statements.row(lock_provider(publication, context.business, context.authored()))
+    provider = await statements.row(lock_provider(publication, context.viewer, context.authored()))
     if provider is None:
         raise NotFound("providerId", noun="provider")
+    if context.viewer.sight is Sight.PROVIDER and publication.provider_id != context.viewer.person_id:
+        raise Forbidden("providerId", problem="These are another provider's times; a PROVIDER publishes their own.")
     if key is not None and (first := await replayed(context, statements, key)):
         return Published(publication, [_from_json(outcome) for outcome in first.result])
     for name in ("service", "location"):

@@ -17,6 +17,7 @@ from models.refusal import (
     Refusal,
     SlotUnavailable,
     TooLate,
+    TooManyHolds,
 )
 from models.relation import rows
 from models.reservation import Change, ReservationStatus, Wish
@@ -30,7 +31,7 @@ async def _why_not_held(context: Context, wish: Wish, _key: Key | None) -> Row[A
 
 
 async def _obstacle(context: Context, wish: Wish) -> Refusal:
-    found = await context.database.row(reservation.why_not_held(context.business, wish))
+    found = await context.database.row(reservation.why_not_held(context.viewer, wish))
     if found is None or not found.client_exists:
         return NotFound("clientId", noun="client")
     if found.appointment_id is None:
@@ -39,13 +40,15 @@ async def _obstacle(context: Context, wish: Wish) -> Refusal:
     if not found.ahead:
         earliest_start: datetime = found.clock + found.lead_time
         return TooLate("appointmentId", lead_time_minutes=minutes(found.lead_time), earliest_start=earliest_start)
+    if found.hold_limit is not None and found.live_holds >= found.hold_limit:
+        return TooManyHolds("clientId", limit=found.hold_limit)
     near = availability.alternatives(context.business, found.provider_id, found.appointment_id, found.starts_at)
     return SlotUnavailable("appointmentId", alternatives=await context.database.rows(near))
 
 
 async def _unless_already(wanted: ReservationStatus, context: Context, change: Change, key: Key | None) -> Row[Any]:
     """Answer a reservation that already is what it was to become; refuse any other."""
-    row = await context.database.row(rows(Reservation, context.business).where(Reservation.id == change.reservation_id))
+    row = await context.database.row(rows(Reservation, context.viewer).where(Reservation.id == change.reservation_id))
     if row is None:
         raise NotFound("reservationId", noun="reservation")
     if row.status == wanted:

@@ -3,12 +3,12 @@
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
-from uuid import UUID
 
 from sqlalchemy import ColumnElement, Row, Select
 
 from models import Record
 from models.idempotency_key import Key
+from models.viewer import Viewer
 from resolvers.context import Context
 from resolvers.idempotency import once, read_key
 
@@ -19,7 +19,7 @@ class Write:
 
     name: str
     record: type[Record]
-    statement: Callable[[UUID, Any, Key | None, ColumnElement[bool]], Select[Any]]
+    statement: Callable[[Viewer, Any, Key | None, ColumnElement[bool]], Select[Any]]
     otherwise: Callable[[Context, Any, Key | None], Awaitable[Row[Any]]] | None = None
 
     @property
@@ -41,7 +41,7 @@ class Request:
 async def written(context: Context, write: Write, request: Request) -> Row[Any] | None:
     """Write a row, or answer the one that was written when its key was first used."""
     key = request.key(context, write)
-    statement = write.statement(context.business, request.wanted, key, context.authored())
+    statement = write.statement(context.viewer, request.wanted, key, context.authored())
     row = await once(context, statement, key, write.record)
     if row is None and write.otherwise is not None:
         return await write.otherwise(context, request.wanted, key)

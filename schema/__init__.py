@@ -5,6 +5,7 @@ from graphql import Undefined
 from strawberry.schema.config import StrawberryConfig
 
 from schema.appointment import Appointment
+from schema.business import Business
 from schema.client import Client
 from schema.error import SHOWN_AS, RefusedError
 from schema.location import Location
@@ -18,7 +19,7 @@ from schema.service import Service
 schema = strawberry.Schema(
     Query,
     Mutation,
-    types=[Appointment, Client, Location, Provider, Reservation, Service, RefusedError, *SHOWN_AS.values()],
+    types=[Appointment, Business, Client, Location, Provider, Reservation, Service, RefusedError, *SHOWN_AS.values()],
     config=StrawberryConfig(scalar_map=SCALARS),
 )
 """The one schema object."""

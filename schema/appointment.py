@@ -6,11 +6,15 @@ from typing import Any
 import strawberry
 
 from models import relations
+from schema.access import EVERYBODY, MEMBERS
 from schema.connection import first_of, many, one, same_as
 from schema.node import Node
 
 
-@strawberry.type(description="One place in a provider's time that can be taken. It never changes; it can be withdrawn.")
+@strawberry.type(
+    description="One place in a provider's time that can be taken. It never changes; it can be withdrawn.",
+    directives=[EVERYBODY],
+)
 class Appointment(Node):
     starts_at: datetime
     ends_at: datetime
@@ -19,9 +23,11 @@ class Appointment(Node):
     provider: Any = one(relations.APPOINTMENT_PROVIDER, "Whose time it is.")
     service: Any = one(relations.APPOINTMENT_SERVICE, "What it was published for; null for anything.", optional=True)
     location: Any = one(relations.APPOINTMENT_LOCATION, "Where it takes place.", optional=True)
-    reservations: Any = many(relations.APPOINTMENT_RESERVATIONS, "Every claim on it, closed ones too.")
+    reservations: Any = many(
+        relations.APPOINTMENT_RESERVATIONS, "Every claim on it, closed ones too; of those that you see.", MEMBERS
+    )
 
     time_slot: datetime = same_as("starts_at", "The same as startsAt.")
     confirmed_reservation: Any = first_of(
-        relations.APPOINTMENT_CONFIRMED_RESERVATIONS, "The confirmed reservation; the first one of a group."
+        relations.APPOINTMENT_CONFIRMED_RESERVATIONS, "The confirmed reservation; the first one of a group.", MEMBERS
     )

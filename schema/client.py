@@ -5,11 +5,12 @@ from typing import Any
 import strawberry
 
 from models import relations
+from schema.access import MEMBERS
 from schema.connection import many
 from schema.person import Person
 
 
-@strawberry.type(description="Whoever takes appointments.")
+@strawberry.type(description="Whoever takes appointments.", directives=[MEMBERS])
 class Client(Person):
     providers: Any = many(relations.CLIENT_PROVIDERS, "Everybody they ever reserved with, by name.")
     reservations: Any = many(relations.CLIENT_RESERVATIONS, "All their reservations, by start.")

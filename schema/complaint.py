@@ -28,17 +28,24 @@ _MISSING = re.compile(r"Expected value of type '(\w+)' to include required field
 _UNKNOWN = re.compile(
     r"Expected value of type '(\w+)' not to include unknown field '(\w+)'\.?( Did you mean [^?]*\?)?", re.DOTALL
 )
+_ENCOUNTERED = re.compile(r"Expected value of type '([^']+)', but encountered error", re.DOTALL)
 _NULL = re.compile(r"Expected (?:a )?value of non-null type")
 _ENUM = re.compile(r"Enum '(\w+)' cannot|in '(\w+)' enum", re.DOTALL)
 
 Path = Sequence[str | int]
 
 
-def of_variable(schema: GraphQLSchema, name: str, type_: GraphQLInputType, value: Any) -> list[GraphQLError]:
+def of_variable(
+    schema: GraphQLSchema, name: str, type_: GraphQLInputType, value: Any, *, hide_suggestions: bool = False
+) -> list[GraphQLError]:
     """Say what is wrong with the value of a variable; nothing, if nothing is."""
     said: list[GraphQLError] = []
-    root = _root(name, type_)
-    validate_input_value(value, type_, lambda error, path: said.append(_complaint(schema, error, [*root, *path])))
+    root, known = _root(name, type_), None if hide_suggestions else schema
+
+    def report(error: GraphQLError, path: Path) -> None:
+        said.append(_complaint(known, error, [*root, *path]))
+
+    validate_input_value(value, type_, report, hide_suggestions)
     return said
 
 
@@ -55,11 +62,12 @@ class LiteralsOfCorrectType(ValuesOfCorrectTypeRule):
 
     def is_valid_value_node(self, node: ValueNode, input_type: GraphQLInputType | None) -> VisitorAction:
         def report(error: GraphQLError, path: Path) -> None:
-            said = _complaint(self.context.schema, error, [*_root(self.given, input_type), *path])
+            known = None if self.context.hide_suggestions else self.context.schema
+            said = _complaint(known, error, [*_root(self.given, input_type), *path])
             self.report_error(GraphQLError(said.message, error.nodes, extensions=said.extensions))
 
         if input_type:
-            validate_input_literal(node, input_type, report)
+            validate_input_literal(node, input_type, report, None, None, hide_suggestions=self.context.hide_suggestions)
         return SKIP
 
 
@@ -68,7 +76,8 @@ def _root(name: str, type_: GraphQLInputType | None) -> Path:
     return [] if is_input_object_type(get_nullable_type(type_)) else [name]
 
 
-def _complaint(schema: GraphQLSchema, error: GraphQLError, path: Path) -> GraphQLError:
+def _complaint(schema: GraphQLSchema | None, error: GraphQLError, path: Path) -> GraphQLError:
+    """Say it in our words; without a schema, no value of an enum is told."""
     refusal = error.original_error
     if isinstance(refusal, Refusal):
         return GraphQLError(refusal.sentence, extensions={**extensions(refusal), **_field(path)})
@@ -81,12 +90,16 @@ def _complaint(schema: GraphQLSchema, error: GraphQLError, path: Path) -> GraphQ
         path = [*path, found[2]]
     elif _NULL.match(text):
         text = f"{_named(path)} must not be null."
+    elif found := _ENCOUNTERED.match(text):
+        text, invalid = f"{_named(path)} is not a value of type {found[1]}.", "INVALID_INPUT"
     elif not text.startswith("Expected "):
         invalid = "INVALID_INPUT"
         if found := _ENUM.search(text):
-            allowed = schema.get_type(found[1] or found[2])
+            allowed = schema and schema.get_type(found[1] or found[2])
             if isinstance(allowed, GraphQLEnumType):
                 text = f"{_named(path)} must be one of {', '.join(allowed.values)}."
+            else:
+                text = f"{_named(path)} is no value of {found[1] or found[2]}."
         else:
             text = text if len(text) <= 300 else f"{text[:300]}…"
     return GraphQLError(text if len(text) <= 500 else f"{text[:500]}…", extensions={"code": invalid, **_field(path)})

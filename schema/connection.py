@@ -4,10 +4,12 @@ from typing import Annotated, Any, Generic, TypeVar
 
 import strawberry
 
-from models.page import Page
+from models.page import DEFAULT_SIZE, Page
 from models.relation import Many, One
 from resolvers import connections
-from schema.declaration import FirstOf, Info, Linked, Related, SameAs
+from schema.access import EVERYBODY, Allowed
+from schema.cost import ListSize
+from schema.declaration import FirstOf, Info, Linked, Personal, Related, SameAs
 
 __all__ = ["Info"]
 
@@ -40,7 +42,7 @@ def page_of(name: str, *, optional: bool = False) -> Any:
     return connection | None if optional else connection
 
 
-@strawberry.type(description="Where a page stands in its list.")
+@strawberry.type(description="Where a page stands in its list.", directives=[EVERYBODY])
 class PageInfo:
     has_next_page: bool = strawberry.field(description="Whether the list goes on after this page.")
     has_previous_page: bool = strawberry.field(description="Whether the list began before this page.")
@@ -48,13 +50,13 @@ class PageInfo:
     end_cursor: str | None = strawberry.field(description="The cursor of the page's last row.")
 
 
-@strawberry.type(description="A row of a page.")
+@strawberry.type(description="A row of a page.", directives=[EVERYBODY])
 class Edge(Generic[T]):
     node: T = strawberry.field(description="The row itself.")
     cursor: str = strawberry.field(description="Its place in the list, for `after` and `before`.")
 
 
-@strawberry.type(description="A page of a list.")
+@strawberry.type(description="A page of a list.", directives=[EVERYBODY])
 class Connection(Generic[T]):
     @strawberry.field(description="The rows with their cursors.")
     async def edges(root: strawberry.Parent[connections.Connection]) -> list[Edge[T]]:  # noqa: N805
@@ -79,7 +81,15 @@ class Connection(Generic[T]):
         return await root.count()
 
 
-def many(relation: Many, description: str) -> Any:
+PAGED = ListSize(assumed_size=DEFAULT_SIZE, slicing_arguments=["first", "last"], sized_fields=["edges", "nodes"])
+NUMBERED = ListSize(
+    assumed_size=DEFAULT_SIZE, slicing_arguments=["first", "last", "limit"], sized_fields=["edges", "nodes"]
+)
+FEW = ListSize(assumed_size=3)
+"""Where a list is never longer than a sentence."""
+
+
+def many(relation: Many, description: str, *rules: Allowed) -> Any:
     """Declare a list that a relation leads to."""
 
     def page(first: First = None, after: After = None, last: Last = None, before: Before = None) -> Any:
@@ -90,24 +100,36 @@ def many(relation: Many, description: str) -> Any:
         graphql_type=page_of(relation.target.__name__),
         description=description,
         extensions=[Related(relation)],
+        directives=[PAGED, *rules],
     )
 
 
-def one(relation: One, description: str, *, optional: bool = False) -> Any:
+def one(relation: One, description: str, *rules: Allowed, optional: bool = False) -> Any:
     """Declare a link to one row."""
     named = maybe if optional else lazy
     return strawberry.field(
-        graphql_type=named(relation.target.__name__), description=description, extensions=[Linked(relation)]
+        graphql_type=named(relation.target.__name__),
+        description=description,
+        extensions=[Linked(relation)],
+        directives=rules,
     )
 
 
-def first_of(relation: Many, description: str) -> Any:
+def first_of(relation: Many, description: str, *rules: Allowed) -> Any:
     """Declare a link to the first row of a list, where there is one."""
     return strawberry.field(
-        graphql_type=maybe(relation.target.__name__), description=description, extensions=[FirstOf(relation)]
+        graphql_type=maybe(relation.target.__name__),
+        description=description,
+        extensions=[FirstOf(relation)],
+        directives=rules,
     )
 
 
 def same_as(column: str, description: str) -> Any:
     """Declare another name of a column."""
     return strawberry.field(description=description, extensions=[SameAs(column)])
+
+
+def personal(column: str, description: str) -> Any:
+    """Declare a column that tells something about a person: whoever reads it is on the audit log."""
+    return strawberry.field(description=description, extensions=[Personal(column)])

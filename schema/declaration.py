@@ -49,6 +49,17 @@ class SameAs(Declared):
         return getattr(source, self.column)
 
 
+class Personal(SameAs):
+    """A column that tells something about a person: that somebody read it is put on record."""
+
+    def answer(self, info: Info, source: Any, read: Read) -> Any:
+        value = super().answer(info, source, read)
+        if value is not None:
+            raw = info._raw_info  # noqa: SLF001
+            info.context.disclose(raw.parent_type.name, source.id, raw.field_name)
+        return value
+
+
 class Linked(Declared):
     """The row that a link leads to."""
 

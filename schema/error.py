@@ -21,6 +21,7 @@ from models import refusal as refusals
 from models.node_id import encode
 from models.refusal import Refusal, Refusals
 from models.zone import written
+from schema.access import EVERYBODY
 from schema.connection import several
 from schema.reservation import ReservationStatus
 
@@ -30,6 +31,7 @@ class UserErrorCode(Enum):
     APPOINTMENT_WITHDRAWN = "APPOINTMENT_WITHDRAWN"
     BUSY = "BUSY"
     DUPLICATE_ROWS = "DUPLICATE_ROWS"
+    FORBIDDEN = "FORBIDDEN"
     HOLD_EXPIRED = "HOLD_EXPIRED"
     IDEMPOTENCY_KEY_REUSED = "IDEMPOTENCY_KEY_REUSED"
     ILLEGAL_STATE = "ILLEGAL_STATE"
@@ -39,12 +41,16 @@ class UserErrorCode(Enum):
     OVERLAPPING_ROWS = "OVERLAPPING_ROWS"
     SLOT_UNAVAILABLE = "SLOT_UNAVAILABLE"
     TIMEOUT = "TIMEOUT"
+    TOO_MANY_HOLDS = "TOO_MANY_HOLDS"
     TOO_MANY_ROWS = "TOO_MANY_ROWS"
     UNAVAILABLE = "UNAVAILABLE"
     UNKNOWN_TIME_ZONE = "UNKNOWN_TIME_ZONE"
+    VERSION_CONFLICT = "VERSION_CONFLICT"
 
 
-@strawberry.interface(description="Why a mutation wrote nothing. Each kind carries its own way out.")
+@strawberry.interface(
+    description="Why a mutation wrote nothing. Each kind carries its own way out.", directives=[EVERYBODY]
+)
 class UserError:
     message: str = strawberry.field(description="One sentence, for people.")
     field: list[str] | None = strawberry.field(description="The path into the input; null when no field is to blame.")
@@ -52,59 +58,71 @@ class UserError:
     retryable: bool = strawberry.field(description="Whether the same request may succeed if it is sent again.")
 
 
-@strawberry.type(description="A refusal that needs no more words.")
+@strawberry.type(description="A refusal that needs no more words.", directives=[EVERYBODY])
 class RefusedError(UserError):
     pass
 
 
-@strawberry.type(description="A value that cannot be used.")
+@strawberry.type(description="A value that cannot be used.", directives=[EVERYBODY])
 class InvalidInputError(UserError):
     pass
 
 
-@strawberry.type(description="A name that is no time zone.")
+@strawberry.type(description="A name that is no time zone.", directives=[EVERYBODY])
 class UnknownTimeZoneError(UserError):
     suggestions: list[str] = strawberry.field(description="Up to three names that look like it.")
 
 
-@strawberry.type(description="The appointment is held or booked by someone else.")
+@strawberry.type(description="The appointment is held or booked by someone else.", directives=[EVERYBODY])
 class SlotUnavailableError(UserError):
     alternatives: Any = strawberry.field(
         graphql_type=several("Appointment"), description="The nearest free appointments of the same provider, up to 3."
     )
 
 
-@strawberry.type(description="The appointment starts too soon to be reserved.")
+@strawberry.type(description="The appointment starts too soon to be reserved.", directives=[EVERYBODY])
 class LeadTimeError(UserError):
     earliest_start: datetime = strawberry.field(description="What starts before this cannot be reserved now.")
     lead_time_minutes: int = strawberry.field(description="How far ahead appointments are reserved, in minutes.")
 
 
-@strawberry.type(description="The hold has lapsed.")
+@strawberry.type(description="The hold has lapsed.", directives=[EVERYBODY])
 class HoldExpiredError(UserError):
     expired_at: datetime = strawberry.field(description="When it lapsed.")
 
 
-@strawberry.type(description="The reservation's state does not allow the change.")
+@strawberry.type(description="The reservation's state does not allow the change.", directives=[EVERYBODY])
 class IllegalStateError(UserError):
     state: ReservationStatus = strawberry.field(description="The state in which it is.")
 
 
-@strawberry.type(description="The same window was sent twice.")
+@strawberry.type(description="The same window was sent twice.", directives=[EVERYBODY])
 class DuplicateRowsError(UserError):
     rows: list[int] = strawberry.field(description="The indexes of both.")
 
 
-@strawberry.type(description="Windows overlap each other, or appointments that are already published.")
+@strawberry.type(
+    description="Windows overlap each other, or appointments that are already published.", directives=[EVERYBODY]
+)
 class OverlappingRowsError(UserError):
     rows: list[int] = strawberry.field(description="The indexes of the windows.")
     appointment_ids: list[strawberry.ID] = strawberry.field(description="The published appointments, up to 10.")
 
 
-@strawberry.type(description="The windows make more appointments than one request may.")
+@strawberry.type(description="The windows make more appointments than one request may.", directives=[EVERYBODY])
 class TooManyRowsError(UserError):
     found: int = strawberry.field(description="How many they make.")
     limit: int = strawberry.field(description="How many are allowed.")
+
+
+@strawberry.type(description="The client holds as many appointments as allowed at once.", directives=[EVERYBODY])
+class TooManyHoldsError(UserError):
+    limit: int = strawberry.field(description="How many are allowed.")
+
+
+@strawberry.type(description="Somebody has changed the thing since it was read.", directives=[EVERYBODY])
+class VersionConflictError(UserError):
+    current_version: int = strawberry.field(description="The version at which it is now.")
 
 
 SHOWN_AS: dict[type[Refusal], type[UserError]] = {
@@ -116,7 +134,9 @@ SHOWN_AS: dict[type[Refusal], type[UserError]] = {
     refusals.IllegalState: IllegalStateError,
     refusals.DuplicateRows: DuplicateRowsError,
     refusals.OverlappingRows: OverlappingRowsError,
+    refusals.TooManyHolds: TooManyHoldsError,
     refusals.TooManyRows: TooManyRowsError,
+    refusals.VersionConflict: VersionConflictError,
 }
 """Every other refusal is a RefusedError."""
 

@@ -3,7 +3,6 @@
 import logging
 from collections.abc import Awaitable
 from dataclasses import dataclass
-from functools import lru_cache
 from inspect import isawaitable
 from typing import Any
 
@@ -16,24 +15,35 @@ from graphql import (
     execute,
     get_operation_ast,
     parse,
-    specified_rules,
     type_from_ast,
     validate,
 )
-from graphql.validation import ValuesOfCorrectTypeRule
 
-from models.refusal import Refusal, Refusals
+from models.refusal import Refusal, Refusals, Timeout
+from models.viewer import Viewer
+from resolvers.audit import record_read
 from resolvers.context import Context
+from resolvers.database import DatabaseFaultError
 from schema import complaint, schema
+from schema.access import Access
 from schema.error import extensions
+from schema.guard import Guard, Weight, crowded, refused, too_costly, too_long
+from schema.limits import LIMITS, Limits
+from schema.recent import Recent
+from schema.rules import RULES
 
 log = logging.getLogger("holdfast.graphql")
 CONTRACT = schema._schema  # noqa: SLF001 -- graphql-core's own object, which Strawberry keeps there
-RULES = [complaint.LiteralsOfCorrectType if rule is ValuesOfCorrectTypeRule else rule for rule in specified_rules]
-MOST_TOKENS = 50_000
+GUARD = Guard(CONTRACT)
+ACCESS = Access(CONTRACT)
 # A parsed document takes some 70 times its text: these may fill 70 MB. What is invalid is not kept.
 DOCUMENTS_KEPT, LARGEST_DOCUMENT_KEPT = 128, 8_000
+NO_INTROSPECTION = "Introspection is switched off here."
+MASKED = {"message": "Internal error", "extensions": {"code": "INTERNAL"}}
 NOT_ONE = "The document has not exactly one operation; name the one that is meant in operationName."
+
+
+NOTHING = Weight()
 
 
 @dataclass(frozen=True)
@@ -43,6 +53,7 @@ class Question:
     document: str
     variables: dict[str, Any]
     operation_name: str | None = None
+    sha256: str | None = None  # the hash under which its sender wants the document to be kept
 
 
 @dataclass(frozen=True)
@@ -52,10 +63,24 @@ class Prepared:
     document: DocumentNode | None
     operation: OperationDefinitionNode | None
     errors: tuple[dict[str, Any], ...] = ()
+    weight: Weight = NOTHING
+    hides_suggestions: bool = False
 
     @property
     def is_query(self) -> bool:
         return self.operation is not None and self.operation.operation is OperationType.QUERY
+
+    def cost(self, variables: dict[str, Any]) -> int:
+        """What it costs to execute with these variables, as they were sent; at least 1, for reading it."""
+        return self.weight.price(variables)
+
+    def refused(self, cost: int, viewer: Viewer, limits: Limits) -> dict[str, Any] | None:
+        """Say why this viewer may not execute it: a field is not for them, or it costs too much."""
+        if self.operation is None:
+            return None
+        error = ACCESS.refused(self.weight.touched, viewer, writes=not self.is_query)
+        error = error or too_costly(cost, limits)
+        return None if error is None else _shape(error, "FORBIDDEN")
 
 
 class _InvalidError(Exception):
@@ -66,69 +91,115 @@ class _InvalidError(Exception):
         self.shaped = tuple(_shape(error, code) for error in errors)
 
 
-def prepare(question: Question) -> Prepared:
-    """Parse and validate a document, or remember that this was done before, and find the operation that is meant."""
-    checked = _checked_before if len(question.document) <= LARGEST_DOCUMENT_KEPT else _checked
-    try:
-        document = checked(question.document)
-    except _InvalidError as invalid:
-        return Prepared(None, None, invalid.shaped)
-    operation = get_operation_ast(document, question.operation_name)
-    if operation is None:
-        name = (question.operation_name or "")[:100]
-        problem = f"The document has no operation {name!r}." if name else NOT_ONE
-        return Prepared(None, None, (_shape(GraphQLError(problem), "GRAPHQL_VALIDATION_FAILED"),))
-    return Prepared(document, operation)
+@dataclass(frozen=True)
+class _Checked:
+    """A document that may be executed, and what each of its operations weighs, by name."""
+
+    document: DocumentNode
+    weights: dict[str | None, Weight]
 
 
-def _checked(text: str) -> DocumentNode:
-    try:
-        document = parse(text, max_tokens=MOST_TOKENS)
-    except GraphQLError as error:
-        raise _InvalidError([error], "GRAPHQL_PARSE_FAILED") from None
-    if invalid := validate(CONTRACT, document, RULES, max_errors=10):
-        raise _InvalidError(invalid, "GRAPHQL_VALIDATION_FAILED")
-    return document
+class Documents:
+    """The documents that were asked last, each parsed, weighed and validated once. What is invalid is not kept."""
+
+    def __init__(self, limits: Limits = LIMITS, *, introspection: bool = True) -> None:
+        self.limits = limits
+        self.introspection = introspection
+        self._kept: Recent[str, _Checked] = Recent(DOCUMENTS_KEPT)
+
+    def prepare(self, question: Question) -> Prepared:
+        """Find the operation that is meant in a document that may be executed, or say what is wrong with it."""
+        text, name = question.document, question.operation_name
+        try:
+            if len(text) > LARGEST_DOCUMENT_KEPT:
+                checked = self._checked(text)
+            else:
+                checked = self._kept.found(text, lambda: self._checked(text))
+        except _InvalidError as invalid:
+            return Prepared(None, None, invalid.shaped)
+        operation = get_operation_ast(checked.document, name)
+        if operation is None:
+            problem = f"The document has no operation {name[:100]!r}." if name else NOT_ONE
+            return Prepared(None, None, (_shape(GraphQLError(problem), "GRAPHQL_VALIDATION_FAILED"),))
+        weight = checked.weights[_name(operation)]
+        return Prepared(checked.document, operation, weight=weight, hides_suggestions=not self.introspection)
+
+    def _checked(self, text: str) -> _Checked:
+        """Weigh a document before it is validated, which takes the longer the more there is of it."""
+        try:
+            document = parse(text, max_tokens=self.limits.tokens)
+        except GraphQLError as error:
+            raise _InvalidError([error], "GRAPHQL_PARSE_FAILED") from None
+        if many := crowded(document, self.limits):
+            raise _InvalidError([many], "GRAPHQL_VALIDATION_FAILED")
+        operations = [node for node in document.definitions if isinstance(node, OperationDefinitionNode)]
+        weights = {_name(operation): GUARD.weigh(document, operation) for operation in operations}
+        for weight in weights.values():
+            if heavy := refused(weight, self.limits):
+                raise _InvalidError([heavy], "GRAPHQL_VALIDATION_FAILED")
+            if weight.introspections and not self.introspection:
+                raise _InvalidError([GraphQLError(NO_INTROSPECTION)], "GRAPHQL_VALIDATION_FAILED")
+        hides = not self.introspection
+        if invalid := validate(CONTRACT, document, RULES, max_errors=10, hide_suggestions=hides):
+            raise _InvalidError(invalid, "GRAPHQL_VALIDATION_FAILED")
+        return _Checked(document, weights)
 
 
-_checked_before = lru_cache(maxsize=DOCUMENTS_KEPT)(_checked)
+def _name(operation: OperationDefinitionNode) -> str | None:
+    return operation.name.value if operation.name else None
 
 
 async def answer(prepared: Prepared, question: Question, context: Context) -> dict[str, Any]:
     """Execute the operation and shape its answer: without `data`, if nothing was executed."""
     if prepared.document is None or prepared.operation is None:
-        return {"errors": [_with_request(error, context) for error in prepared.errors]}
+        return {"errors": [with_request(error, context) for error in prepared.errors]}
     result: ExecutionResult | Awaitable[ExecutionResult] = execute(
         CONTRACT,
         prepared.document,
         context_value=context,
         variable_values=question.variables,
         operation_name=question.operation_name,
+        hide_suggestions=prepared.hides_suggestions,
     )
     done: ExecutionResult = await result if isawaitable(result) else result
     if done.data is None and done.errors and all(error.path is None for error in done.errors):
-        wrong = _wrong_variables(prepared.operation, question.variables) or done.errors
-        return {"errors": [_with_request(_shape(error, "INVALID_INPUT"), context) for error in wrong]}
+        wrong = _wrong_variables(prepared, question.variables) or done.errors
+        return {"errors": [with_request(_shape(error, "INVALID_INPUT"), context) for error in wrong]}
+    try:
+        await record_read(context)
+    except Refusal as refusal:  # what nobody can put on record is not read
+        return {"data": None, "errors": [with_request(_told(refusal), context)]}
+    except DatabaseFaultError as fault:
+        log.error("a reading could not be put on record", exc_info=fault, extra={"request_id": context.request_id})  # noqa: TRY400
+        return {"data": None, "errors": [with_request(MASKED, context)]}
     faults = [shape for error in done.errors or () for shape in _fault(error, context)]
     faults += [_told(refusal) for refusal in context.untold]
     shaped: dict[str, Any] = {"data": done.data}
     if faults:
-        shaped["errors"] = [_with_request(fault, context) for fault in faults]
-    if context.extensions:
-        shaped["extensions"] = context.extensions
+        shaped["errors"] = [with_request(fault, context) for fault in faults]
     return shaped
 
 
-def _wrong_variables(operation: OperationDefinitionNode, given: dict[str, Any]) -> list[GraphQLError]:
+def long(size: int, context: Context, limits: Limits) -> dict[str, Any] | None:
+    """Say that an answer is too long to be sent, if it is."""
+    error = too_long(size, limits)
+    return None if error is None else {"errors": [with_request(_shape(error, "TOO_COSTLY"), context)]}
+
+
+def late(context: Context) -> dict[str, Any]:
+    """Say that an operation took too long, whatever of it was done."""
+    return {"data": None, "errors": [with_request(_told(Timeout()), context)]}
+
+
+def _wrong_variables(prepared: Prepared, given: dict[str, Any]) -> list[GraphQLError]:
     """Say again, in the words of this API, what execution found wrong with the variables."""
     said: list[GraphQLError] = []
-    for definition in operation.variable_definitions or ():
+    hides, operation = prepared.hides_suggestions, prepared.operation
+    for definition in (operation and operation.variable_definitions) or ():
         name = definition.variable.name.value
         type_: Any = type_from_ast(CONTRACT, definition.type)
-        if name in given:
-            said += complaint.of_variable(CONTRACT, name, type_, given[name])
-        elif definition.default_value is None:
-            said += complaint.of_variable(CONTRACT, name, type_, None)
+        if name in given or definition.default_value is None:
+            said += complaint.of_variable(CONTRACT, name, type_, given.get(name), hide_suggestions=hides)
     return said[:10]
 
 
@@ -151,8 +222,8 @@ def _fault(error: GraphQLError, context: Context) -> list[dict[str, Any]]:
     if cause is None or isinstance(cause, GraphQLError):  # an argument that no variable check could see
         return [_shape(error, "INVALID_INPUT")]
     log.error("a resolver failed", exc_info=cause, extra={"request_id": context.request_id})
-    return [_shape(error, "INTERNAL") | {"message": "Internal error", "extensions": {"code": "INTERNAL"}}]
+    return [_shape(error, "INTERNAL") | MASKED]
 
 
-def _with_request(error: dict[str, Any], context: Context) -> dict[str, Any]:
+def with_request(error: dict[str, Any], context: Context) -> dict[str, Any]:
     return {**error, "extensions": {**error["extensions"], "requestId": context.request_id}}

@@ -7,8 +7,10 @@ from uuid import UUID
 
 import strawberry
 
+from models import text
+from models.audit_entry import Wanted as WantedEntries
 from models.availability import Availability, span
-from models.node_id import key_of
+from models.node_id import decode, key_of
 from models.page import LARGEST_SIZE, Order, Sort
 from models.refusal import InvalidInput
 from models.reservation import Wanted
@@ -41,6 +43,16 @@ class ReservationFilter:
     client_id: strawberry.ID | None = strawberry.field(default=None, description="Of this client.")
     provider_id: strawberry.ID | None = strawberry.field(default=None, description="With this provider.")
     starts_at: DateTimeRange | None = strawberry.field(default=None, description="Starting in this range.")
+
+
+@strawberry.input(description="What the audit is narrowed to. All that is given must hold.")
+class AuditFilter:
+    node_id: strawberry.ID | None = strawberry.field(default=None, description="About the thing with this id.")
+    actor: str | None = strawberry.field(default=None, description="By this principal.")
+    action: str | None = strawberry.field(
+        default=None, description="Whose action begins with this, like `audit.client.`."
+    )
+    occurred_at: DateTimeRange | None = strawberry.field(default=None, description="In this range.")
 
 
 @strawberry.enum(description="What persons are sorted by.")
@@ -118,6 +130,22 @@ def reservations(filter_: ReservationFilter | None) -> Wanted:
         provider_id=_key("Provider", filter_.provider_id, "providerId"),
         starts_from=starts_from,
         starts_until=starts_until,
+    )
+
+
+def audit_entries(filter_: AuditFilter | None) -> WantedEntries:
+    """Read the filter of the audit, which may reach as far back as there is history."""
+    if filter_ is None:
+        return WantedEntries()
+    occurred = filter_.occurred_at or DateTimeRange()
+    if occurred.from_ is not None and occurred.until is not None and occurred.from_ > occurred.until:
+        raise InvalidInput("occurredAt", "until", problem="until must not lie before from.")
+    return WantedEntries(
+        thing_id=None if filter_.node_id is None else decode(filter_.node_id, "nodeId")[1],
+        actor=None if filter_.actor is None else text.name(filter_.actor, "actor"),
+        action=None if filter_.action is None else text.name(filter_.action, "action"),
+        occurred_from=occurred.from_,
+        occurred_until=occurred.until,
     )
 
 

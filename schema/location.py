@@ -2,11 +2,12 @@
 
 import strawberry
 
+from schema.access import EVERYBODY
 from schema.node import Node
 from schema.scalars import TimeZone
 
 
-@strawberry.type(description="A place where appointments are kept.")
+@strawberry.type(description="A place where appointments are kept.", directives=[EVERYBODY])
 class Location(Node):
     name: str
     time_zone: TimeZone

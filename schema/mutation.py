@@ -4,29 +4,48 @@ from typing import Any
 
 import strawberry
 
+from models.api_key import read_id
 from models.node_id import key_of
 from models.person import Details
 from models.reservation import Change, Wish
 from models.text import note
-from resolvers import people, publications, reservations
+from resolvers import businesses, people, privacy, publications, reservations
+from resolvers.api_keys import create_key, revoke_key
 from resolvers.writes import Request, Write
+from schema.access import ADMINS, DESK, DESK_OR_CLIENT, EVERYBODY, KEEPERS, MANAGERS, MEMBERS, OPERATORS, TEAM, Allowed
+from schema.api_key import ApiKeyCreateInput, ApiKeyCreatePayload, ApiKeyRevokeInput, ApiKeyRevokePayload
+from schema.business_input import (
+    BusinessCreateInput,
+    BusinessCreatePayload,
+    BusinessUpdateInput,
+    BusinessUpdatePayload,
+)
 from schema.connection import Info, maybe
 from schema.declaration import Written
 from schema.error import Refusing, UserError
+from schema.privacy import (
+    MANAGERS_OR_CLIENT,
+    ClientEraseInput,
+    ClientErasePayload,
+    ClientExportInput,
+    ClientExportPayload,
+)
 from schema.publication import AppointmentBulkCreateInput, AppointmentBulkCreatePayload, publication
 from schema.scalars import TimeZone
 
 KEY = "Sent again under the same key, a request is answered again (as things stand by then), not done again. Kept for 24 hours."
 
 
-def mutation(description: str) -> Any:
+def mutation(description: str, *rules: Allowed) -> Any:
     """Declare a mutation. Each has a Refusing of its own, which keeps the field whose payload it makes."""
-    return strawberry.mutation(description=description, extensions=[Refusing()])
+    return strawberry.mutation(description=description, extensions=[Refusing()], directives=rules)
 
 
-def writing(write: Write, payload: type, description: str) -> Any:
+def writing(write: Write, payload: type, description: str, *rules: Allowed) -> Any:
     """Declare a mutation that one statement makes; the function reads what is asked for."""
-    return strawberry.mutation(graphql_type=payload, description=description, extensions=[Written(write), Refusing()])
+    return strawberry.mutation(
+        graphql_type=payload, description=description, extensions=[Written(write), Refusing()], directives=rules
+    )
 
 
 def thing(name: str) -> Any:
@@ -42,11 +61,12 @@ class PersonCreateInput:
     first_name: str = strawberry.field(description="1 to 200 characters.")
     last_name: str = strawberry.field(description="1 to 200 characters.")
     email: str | None = None
+    phone: str | None = strawberry.field(default=None, description="Up to 32 characters, like +49 30 1234567.")
     time_zone: TimeZone | None = strawberry.field(default=None, description="Their own zone, if not the business's.")
     idempotency_key: str | None = strawberry.field(default=None, description=KEY)
 
     def details(self) -> Details:
-        return Details.read(self.first_name, self.last_name, self.email, self.time_zone)
+        return Details.read(self.first_name, self.last_name, self.email, self.phone, self.time_zone)
 
 
 @strawberry.input(description="A new provider.")
@@ -54,7 +74,7 @@ class ProviderCreateInput(PersonCreateInput):
     pass
 
 
-@strawberry.type
+@strawberry.type(directives=[EVERYBODY])
 class ProviderCreatePayload:
     provider: Any = thing("Provider")
     user_errors: list[UserError] = user_errors()
@@ -65,7 +85,7 @@ class ClientCreateInput(PersonCreateInput):
     pass
 
 
-@strawberry.type
+@strawberry.type(directives=[EVERYBODY])
 class ClientCreatePayload:
     client: Any = thing("Client")
     user_errors: list[UserError] = user_errors()
@@ -79,7 +99,7 @@ class ReservationCreateInput:
     idempotency_key: str | None = strawberry.field(default=None, description=KEY)
 
 
-@strawberry.type
+@strawberry.type(directives=[EVERYBODY])
 class ReservationCreatePayload:
     reservation: Any = thing("Reservation")
     user_errors: list[UserError] = user_errors()
@@ -91,7 +111,7 @@ class ReservationConfirmInput:
     idempotency_key: str | None = strawberry.field(default=None, description=KEY)
 
 
-@strawberry.type
+@strawberry.type(directives=[EVERYBODY])
 class ReservationConfirmPayload:
     reservation: Any = thing("Reservation")
     user_errors: list[UserError] = user_errors()
@@ -104,7 +124,7 @@ class ReservationCancelInput:
     idempotency_key: str | None = strawberry.field(default=None, description=KEY)
 
 
-@strawberry.type
+@strawberry.type(directives=[EVERYBODY])
 class ReservationCancelPayload:
     reservation: Any = thing("Reservation")
     user_errors: list[UserError] = user_errors()
@@ -112,15 +132,15 @@ class ReservationCancelPayload:
 
 @strawberry.type
 class Mutation:
-    @writing(people.CREATE_PROVIDER, ProviderCreatePayload, "Add a provider.")
+    @writing(people.CREATE_PROVIDER, ProviderCreatePayload, "Add a provider.", MANAGERS)
     def provider_create(self, input: ProviderCreateInput) -> Any:  # noqa: A002
         return Request(input.details(), input.idempotency_key)
 
-    @writing(people.CREATE_CLIENT, ClientCreatePayload, "Add a client.")
+    @writing(people.CREATE_CLIENT, ClientCreatePayload, "Add a client.", DESK)
     def client_create(self, input: ClientCreateInput) -> Any:  # noqa: A002
         return Request(input.details(), input.idempotency_key)
 
-    @mutation("Publish a provider's times: one window or many, cut into slots, at most 10,000 of them.")
+    @mutation("Publish a provider's times: one window or many, cut into slots, at most 10,000 of them.", TEAM)
     async def appointment_bulk_create(
         self,
         info: Info,
@@ -133,6 +153,7 @@ class Mutation:
         reservations.CREATE,
         ReservationCreatePayload,
         "Hold an appointment for a client. The hold lapses (after 30 minutes, unless the business or service says otherwise) if it is not confirmed.",
+        DESK_OR_CLIENT,
     )
     def reservation_create(self, input: ReservationCreateInput) -> Any:  # noqa: A002
         wish = Wish(
@@ -146,6 +167,7 @@ class Mutation:
         reservations.CONFIRM,
         ReservationConfirmPayload,
         "Turn a hold into a booking. A second time, the same booking is answered.",
+        MEMBERS,
     )
     def reservation_confirm(self, input: ReservationConfirmInput) -> Any:  # noqa: A002
         change = Change(key_of("Reservation", input.reservation_id, "reservationId"))
@@ -155,7 +177,50 @@ class Mutation:
         reservations.CANCEL,
         ReservationCancelPayload,
         "Give a hold or a booking back. A second time, the same reservation is answered.",
+        MEMBERS,
     )
     def reservation_cancel(self, input: ReservationCancelInput) -> Any:  # noqa: A002
         change = Change(key_of("Reservation", input.reservation_id, "reservationId"), note(input.reason, "reason"))
         return Request(change, input.idempotency_key)
+
+    @mutation(
+        "Make an API key. Its token is in this answer and in no other: so there is no idempotency key, and whoever lost"
+        " the answer revokes the key and makes another one.",
+        KEEPERS,
+    )
+    async def api_key_create(self, info: Info, input: ApiKeyCreateInput) -> ApiKeyCreatePayload:  # noqa: A002
+        created = await create_key(info.context, input.wanted())
+        return ApiKeyCreatePayload(api_key=created.row, token=created.token)
+
+    @mutation("End an API key at once. A second time, the same key is answered.", KEEPERS)
+    async def api_key_revoke(self, info: Info, input: ApiKeyRevokeInput) -> ApiKeyRevokePayload:  # noqa: A002
+        key = read_id(input.api_key_id, "apiKeyId")
+        return ApiKeyRevokePayload(api_key=await revoke_key(info.context, key))
+
+    @mutation("Add a business, with the usual policies; nobody may browse it yet.", OPERATORS)
+    async def business_create(self, info: Info, input: BusinessCreateInput) -> BusinessCreatePayload:  # noqa: A002
+        row = await businesses.create_business(info.context, input.wanted(), input.idempotency_key)
+        return BusinessCreatePayload(business=row)
+
+    @mutation("Change your business and its policies. Reservations that were made stay as they are.", KEEPERS)
+    async def business_update(self, info: Info, input: BusinessUpdateInput) -> BusinessUpdatePayload:  # noqa: A002
+        row = await businesses.update_business(info.context, input.wanted(), input.idempotency_key)
+        return BusinessUpdatePayload(business=row)
+
+    @mutation(
+        "Tell all that is kept about a client; a client gets their own. The audit says who got it.", MANAGERS_OR_CLIENT
+    )
+    async def client_export(self, info: Info, input: ClientExportInput) -> ClientExportPayload:  # noqa: A002
+        client = key_of("Client", input.client_id, "clientId")
+        return ClientExportPayload.of(await privacy.export_client(info.context, client))
+
+    @mutation(
+        "Forget a client for good: names, email address, phone, zone, notes and reasons go, what they still claim is "
+        "cancelled, their API keys end. What was reserved, when and with whom stays, without a name. "
+        "A second time, the same is answered.",
+        ADMINS,
+    )
+    async def client_erase(self, info: Info, input: ClientEraseInput) -> ClientErasePayload:  # noqa: A002
+        return ClientErasePayload(
+            client=await privacy.erase_client(info.context, input.erasure(), input.idempotency_key)
+        )

@@ -11,7 +11,8 @@ from models.page import Page
 from models.publication import BulkMode, ErrorPolicy, Publication, Window
 from models.refusal import InvalidInput, Refusal
 from resolvers.publications import APPOINTMENTS, Published, WindowOutcome, published_in
-from schema.connection import After, Before, First, Info, Last, page_of, several
+from schema.access import EVERYBODY
+from schema.connection import PAGED, After, Before, First, Info, Last, page_of, several
 from schema.error import UserError, shown
 
 strawberry.enum(BulkMode, description=BulkMode.__doc__)
@@ -42,7 +43,7 @@ class AppointmentBulkCreateInput:
     )
 
 
-@strawberry.type(description="What became of one window.")
+@strawberry.type(description="What became of one window.", directives=[EVERYBODY])
 class WindowResult:
     index: int = strawberry.field(description="Its place among the windows sent.")
     created: int = strawberry.field(description="Appointments that were missing and are published now.")
@@ -60,7 +61,7 @@ class WindowResult:
         return [row for row in rows if row is not None]
 
 
-@strawberry.type
+@strawberry.type(directives=[EVERYBODY])
 class AppointmentBulkCreatePayload:
     created: int = strawberry.field(default=0, description="Appointments that were missing and are published now.")
     kept: int = strawberry.field(default=0, description="Appointments that were there already.")
@@ -75,6 +76,7 @@ class AppointmentBulkCreatePayload:
     @strawberry.field(
         graphql_type=page_of("Appointment", optional=True),
         description="What the windows contain now, by start; null in a dry run, and when nothing was written.",
+        directives=[PAGED],
     )
     def appointments(
         self, info: Info, first: First = None, after: After = None, last: Last = None, before: Before = None

@@ -11,22 +11,31 @@ from models.person import Sought
 from models.relation import Asked, Listing
 from models.relations import (
     APPOINTMENTS,
+    AUDIT_ENTRIES,
     AVAILABLE_APPOINTMENTS,
     BY_NAME,
     BY_START,
     CLIENTS,
+    NEWEST_FIRST,
     PROVIDERS,
     RESERVATIONS,
 )
+from resolvers.api_keys import API_KEYS, list_keys
 from resolvers.nodes import at_most, sought, sought_one
-from schema.connection import After, Before, First, Last, maybe, page_of
+from schema.access import ADMINS, EVERYBODY, KEEPERS, MEMBERS, TEAM, Allowed
+from schema.api_key import ApiKey
+from schema.audit_entry import AuditEntry
+from schema.connection import NUMBERED, PAGED, After, Before, Connection, First, Info, Last, maybe, page_of
+from schema.cost import ListSize
 from schema.declaration import Asking, Clock, Found, FoundAll, Listed
 from schema.filter import (
     AppointmentOrder,
+    AuditFilter,
     AvailabilityFilter,
     PersonOrder,
     ReservationFilter,
     ReservationOrder,
+    audit_entries,
     availability,
     order,
 )
@@ -37,23 +46,33 @@ from schema.viewer import Viewer
 Search = Annotated[str | None, strawberry.argument(description="Looked for in names and email addresses, as it is.")]
 Limit = Annotated[int | None, strawberry.argument(description="For numbered pages, instead of cursors: 1 to 100.")]
 FREE_BY_START = AVAILABLE_APPOINTMENTS.listed(BY_START)
+NEWEST_ENTRIES = AUDIT_ENTRIES.listed(NEWEST_FIRST)
 
 Offset = Annotated[int | None, strawberry.argument(description="For numbered pages: how many to pass over.")]
 
 
-def listing(of: Listing, description: str) -> Any:
+def listing(of: Listing, description: str, *rules: Allowed, size: ListSize = PAGED) -> Any:
     """Declare a list at the root; the function reads its arguments."""
-    return strawberry.field(graphql_type=page_of(of.target.__name__), description=description, extensions=[Listed(of)])
+    return strawberry.field(
+        graphql_type=page_of(of.target.__name__),
+        description=description,
+        extensions=[Listed(of)],
+        directives=[size, *rules],
+    )
 
 
-def found(record: type[Record], description: str) -> Any:
+def found(record: type[Record], description: str, *rules: Allowed) -> Any:
     """Declare a thing that is found by its id."""
 
     def key(id: strawberry.ID) -> Any:  # noqa: A002
         return sought_one(record, id)
 
     return strawberry.field(
-        resolver=key, graphql_type=maybe(record.__name__), description=description, extensions=[Found()]
+        resolver=key,
+        graphql_type=maybe(record.__name__),
+        description=description,
+        extensions=[Found()],
+        directives=rules,
     )
 
 
@@ -62,6 +81,7 @@ class Query:
     @listing(
         AVAILABLE_APPOINTMENTS,
         "The appointments that can be reserved now, by start: published, far enough ahead, and free.",
+        EVERYBODY,
     )
     def available_appointments(
         self,
@@ -73,7 +93,7 @@ class Query:
     ) -> Any:
         return Asked(availability(filter), Page.read(FREE_BY_START, first, after, last, before))
 
-    @listing(APPOINTMENTS, "Every published appointment, free or not.")
+    @listing(APPOINTMENTS, "Every published appointment, free or not.", TEAM)
     def appointments(
         self,
         filter: AvailabilityFilter | None = None,  # noqa: A002
@@ -86,7 +106,7 @@ class Query:
         listed = APPOINTMENTS.listed(order(order_by, BY_START))
         return Asked(availability(filter), Page.read(listed, first, after, last, before))
 
-    @listing(RESERVATIONS, "The reservations, by start.")
+    @listing(RESERVATIONS, "The reservations that you see, by start.", MEMBERS)
     def reservations(
         self,
         filter: ReservationFilter | None = None,  # noqa: A002
@@ -99,7 +119,7 @@ class Query:
         listed = RESERVATIONS.listed(order(order_by, BY_START))
         return Asked(wanted_reservations(filter), Page.read(listed, first, after, last, before))
 
-    @listing(PROVIDERS, "The providers, by name.")
+    @listing(PROVIDERS, "The providers, by name.", EVERYBODY, size=NUMBERED)
     def providers(
         self,
         search: Search = None,
@@ -114,7 +134,7 @@ class Query:
         listed = PROVIDERS.listed(order(order_by, BY_NAME))
         return Asked(Sought.read(search), Page.read(listed, first, after, last, before, limit, offset))
 
-    @listing(CLIENTS, "The clients, by name.")
+    @listing(CLIENTS, "The clients that you see, by name.", TEAM, size=NUMBERED)
     def clients(
         self,
         search: Search = None,
@@ -129,12 +149,40 @@ class Query:
         listed = CLIENTS.listed(order(order_by, BY_NAME))
         return Asked(Sought.read(search), Page.read(listed, first, after, last, before, limit, offset))
 
-    appointment = found(Appointment, "The appointment with this id.")
-    reservation = found(Reservation, "The reservation with this id.")
-    provider = found(Provider, "The provider with this id.")
-    client = found(Client, "The client with this id.")
+    @strawberry.field(
+        graphql_type=Connection[AuditEntry],
+        description="What was done in the business, and who read what is personal, the newest first.",
+        extensions=[Listed(AUDIT_ENTRIES)],
+        directives=[ADMINS],
+    )
+    def audit_entries(
+        self,
+        filter: AuditFilter | None = None,  # noqa: A002
+        first: First = None,
+        after: After = None,
+        last: Last = None,
+        before: Before = None,
+    ) -> Any:
+        return Asked(audit_entries(filter), Page.read(NEWEST_ENTRIES, first, after, last, before))
 
-    @strawberry.field(graphql_type=Node | None, description="Whatever has this id.", extensions=[Found()])
+    @strawberry.field(
+        graphql_type=Connection[ApiKey],
+        description="The API keys that you may revoke, the newest first; those that have ended are among them.",
+        directives=[PAGED, KEEPERS],
+    )
+    def api_keys(
+        self, info: Info, first: First = None, after: After = None, last: Last = None, before: Before = None
+    ) -> Any:
+        return list_keys(info.context, Page.read(API_KEYS, first, after, last, before))
+
+    appointment = found(Appointment, "The appointment with this id.", EVERYBODY)
+    reservation = found(Reservation, "The reservation with this id.", MEMBERS)
+    provider = found(Provider, "The provider with this id.", EVERYBODY)
+    client = found(Client, "The client with this id.", MEMBERS)
+
+    @strawberry.field(
+        graphql_type=Node | None, description="Whatever has this id.", extensions=[Found()], directives=[EVERYBODY]
+    )
     def node(self, id: strawberry.ID) -> Any:  # noqa: A002
         return sought(id, "id")
 
@@ -142,11 +190,12 @@ class Query:
         graphql_type=list[Node | None],
         description="Whatever has these ids, in their order, at most 100; null, with an error, where there is nothing.",
         extensions=[FoundAll()],
+        directives=[ListSize(slicing_arguments=["ids"]), EVERYBODY],
     )
     def nodes(self, ids: list[strawberry.ID]) -> Any:
         return at_most(ids)
 
-    viewer: Viewer | None = strawberry.field(description="Who asks.", extensions=[Asking()])
+    viewer: Viewer | None = strawberry.field(description="Who asks.", extensions=[Asking()], directives=[EVERYBODY])
     server_time: datetime = strawberry.field(
-        description="The database's clock, which all time rules go by.", extensions=[Clock()]
+        description="The database's clock, which all time rules go by.", extensions=[Clock()], directives=[EVERYBODY]
     )

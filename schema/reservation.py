@@ -7,7 +7,8 @@ import strawberry
 
 from models import relations
 from models.reservation import ReservationStatus
-from schema.connection import one, same_as
+from schema.access import MEMBERS
+from schema.connection import one, personal, same_as
 from schema.node import Node
 
 __all__ = ["Reservation", "ReservationStatus"]
@@ -15,7 +16,7 @@ __all__ = ["Reservation", "ReservationStatus"]
 strawberry.enum(ReservationStatus, description=ReservationStatus.__doc__)
 
 
-@strawberry.type(description="A client's claim on an appointment.")
+@strawberry.type(description="A client's claim on an appointment.", directives=[MEMBERS])
 class Reservation(Node):
     status: ReservationStatus = strawberry.field(description="Where it stands now: a lapsed hold is EXPIRED at once.")
     expired: bool = strawberry.field(description="Whether it was held and lapsed; never true once confirmed.")
@@ -23,12 +24,12 @@ class Reservation(Node):
     starts_at: datetime
     ends_at: datetime
     seat: int = strawberry.field(description="Its number among the seats of a group; 1 otherwise.")
-    note: str | None
+    note: str | None = personal("note", "What the client wants the provider to know.")
     expires_at: datetime = strawberry.field(description="From this instant on an unconfirmed hold is free again.")
     created_at: datetime
     confirmed_at: datetime | None
     cancelled_at: datetime | None
-    cancel_reason: str | None
+    cancel_reason: str | None = personal("cancel_reason", "Why it was given back, in whoever's words.")
     version: int = strawberry.field(description="Grows by one with each change.")
     client: Any = one(relations.RESERVATION_CLIENT, "Who reserved.")
     provider: Any = one(relations.RESERVATION_PROVIDER, "With whom.")

@@ -1,27 +1,20 @@
-"""The type Viewer: who asks, and the business they ask of."""
+"""The type Viewer."""
 
 from typing import Any
 
 import strawberry
 
 from models import relations
+from models.viewer import Role
+from schema.access import EVERYBODY
+from schema.business import Business
 from schema.declaration import Linked
-from schema.scalars import TimeZone
 
 
-@strawberry.type(description="A tenant, with its policies.")
-class Business:
-    name: str
-    time_zone: TimeZone
-    lead_time_minutes: int = strawberry.field(
-        description="How far ahead an appointment is reserved at least, in minutes."
-    )
-    hold_time_minutes: int = strawberry.field(description="How long a hold lasts, in minutes.")
-
-
-@strawberry.type(description="Whoever sends this request.")
+@strawberry.type(description="Whoever sends this request.", directives=[EVERYBODY])
 class Viewer:
     principal: str = strawberry.field(description="The name that events and idempotency keys know them by.")
+    role: Role = strawberry.field(description="What they are to the business, which decides what they may ask for.")
     business: Any = strawberry.field(
         graphql_type=Business,
         description="The business whose rows they see.",

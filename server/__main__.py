@@ -1,4 +1,4 @@
-"""The command line: python -m server serve | migrate | seed | schema | plan."""
+"""The command line: python -m server serve | migrate | seed | token | schema | plan."""
 
 import argparse
 import asyncio
@@ -15,13 +15,19 @@ import uvicorn
 from uvicorn.supervisors import Multiprocess
 
 from schema import schema
-from server import logs, plan
+from schema.execution import Documents
+from server import api_token, logs, plan
 from server.migration import migrate, newest
+from server.persisted import persisted
 from server.postgres import PostgresError, embedded
 from server.seed import SeedError, seed
 from server.settings import Settings, SettingsError
 
 SECONDS_TO_FINISH = 10
+DEVELOPMENT = (
+    "Development: whoever asks from this machine without a token acts as the ADMIN of the default business."
+    " Before others can ask, set OIDC_ISSUER and OIDC_AUDIENCE, or API_KEYS=on."
+)
 
 
 def main() -> int:
@@ -32,6 +38,9 @@ def main() -> int:
     for name in (*commands, "schema"):
         parsers.add_parser(name)
     plan.arguments(parsers.add_parser("plan", help="say which road a document takes, and with which statements"))
+    api_token.arguments(
+        parsers.add_parser("token", help="make an API key and print its token, or list or end the keys")
+    )
     given = parser.parse_args()
     try:
         if given.command == "schema":
@@ -41,8 +50,11 @@ def main() -> int:
         else:
             settings = Settings.read(os.environ)
             logs.configure(settings.log_level)
-            commands[given.command](settings)
-    except (SettingsError, PostgresError, SeedError, plan.PlanError) as problem:
+            if given.command == "token":
+                keep_keys(settings, given)
+            else:
+                commands[given.command](settings)
+    except (SettingsError, PostgresError, SeedError, plan.PlanError, api_token.TokenError) as problem:
         print(problem, file=sys.stderr)
         return 2
     return 0
@@ -50,12 +62,15 @@ def main() -> int:
 
 def serve(settings: Settings) -> None:
     """Database, migrations, workers: until SIGTERM or Ctrl-C, after which requests in flight are finished."""
+    settings.check_identity()
+    # Told here if they are bad: a worker could only die of it, again and again.
+    persisted(settings.trusted_documents, Documents(introspection=settings.introspection))
     with (
         _listening(settings) as listening,
         _database(settings) as url,
         TemporaryDirectory(prefix="holdfast-metrics-") as folder,
     ):
-        migrate(url)
+        migrate(settings.owner_database_url or url)
         # For the workers, which read the settings like every process, and need not know how to migrate.
         os.environ |= {"DATABASE_URL": url, "NEWEST_MIGRATION": newest(), "METRICS_FOLDER": folder}
         config = uvicorn.Config(
@@ -69,6 +84,8 @@ def serve(settings: Settings) -> None:
             server_header=False,
             timeout_graceful_shutdown=SECONDS_TO_FINISH,
         )
+        if settings.is_development:
+            print(DEVELOPMENT)
         print(f"Holdfast serves http://{settings.host}:{listening.getsockname()[1]}/graphql", flush=True)
         # Workers are children even if there is one: a killed one comes back without a supervisor of ours.
         Multiprocess(config, sockets=[listening]).run()
@@ -87,13 +104,23 @@ def _listening(settings: Settings) -> socket.socket:
 
 def bring_up_to_date(settings: Settings) -> None:
     with _database(settings) as url:
-        migrate(url)
+        migrate(settings.owner_database_url or url)
 
 
 def fill(settings: Settings) -> None:
     with _database(settings) as url:
-        migrate(url)
+        migrate(settings.owner_database_url or url)
         asyncio.run(seed(url))
+
+
+def keep_keys(settings: Settings, given: argparse.Namespace) -> None:
+    with _database(settings) as url:
+        migrate(settings.owner_database_url or url)
+        told = asyncio.run(api_token.told(url, given, settings))
+    if told.output:
+        print(told.output)
+    if told.beside:
+        print(told.beside, file=sys.stderr)
 
 
 @contextmanager

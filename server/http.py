@@ -20,8 +20,10 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from compiler.plan import Plans
+from schema.limits import Limits
 from server import logs
 from server.database import connected
+from server.gate import Gate
 from server.graphql import GraphQL
 from server.metrics import Metrics
 from server.request import refusal
@@ -76,7 +78,7 @@ class Shortcut:
         await (self.graphql if is_question else self.app)(scope, receive, send)
 
 
-def application(settings: Settings, folder: Path | None = None) -> Starlette:
+def application(settings: Settings, folder: Path | None = None, limits: Limits | None = None) -> Starlette:
     """Make the application of one worker, which counts beside others in the same folder."""
     plans = Plans() if settings.compile else None
     counted = Metrics(plans, folder)
@@ -88,6 +90,7 @@ def application(settings: Settings, folder: Path | None = None) -> Starlette:
         app.state.database = connected(settings.database_url, settings.pool_size, settings.lanes)
         _end_with_parent()
         yield
+        await app.state.gate.close()
         await app.state.database.close()
 
     app = Starlette(
@@ -103,7 +106,7 @@ def application(settings: Settings, folder: Path | None = None) -> Starlette:
         exception_handlers={HTTPException: refused, Exception: refused},
         lifespan=lifespan,
     )
-    app.state.plans, app.state.metrics = plans, counted
+    app.state.plans, app.state.metrics, app.state.gate = plans, counted, Gate(settings, limits)
     return app
 
 

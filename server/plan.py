@@ -13,13 +13,17 @@ from compiler.road import OrdinaryRoad
 from compiler.selection import Selecting
 from compiler.shape import shape
 from models.business import DEFAULT_BUSINESS
-from resolvers.context import Context, Viewer
+from models.viewer import Role, Viewer
+from resolvers.context import Context
 from resolvers.lane import Values
-from schema.execution import MOST_TOKENS, Prepared, Question, prepare
+from schema.execution import Documents, Prepared, Question
+from schema.limits import LIMITS
 
 TOLD = {
     "business": "the business of whoever asks",
+    "person": "the provider or client who asks",
     "principal": "the name of whoever asks",
+    "role": "the role of whoever asks",
     "request": "the id of the request",
 }
 
@@ -39,7 +43,8 @@ def told(document: Path, variables: Path | None, operation: str | None) -> str:
     """Tell of each operation of a document, or of one. No database is asked."""
     query, given = _read(document), _object(variables)
     names = _names(query) if operation is None else [operation]
-    prepared = [prepare(Question(query, given, name)) for name in names]
+    documents = Documents()
+    prepared = [documents.prepare(Question(query, given, name)) for name in names]
     if errors := prepared[0].errors:
         raise PlanError("\n".join(_located(document, error) for error in errors))
     return "\n\n".join("\n".join(_operation(each, given)) for each in prepared)
@@ -69,7 +74,7 @@ def _object(path: Path | None) -> dict[str, Any]:
 def _names(query: str) -> list[str | None]:
     """Name the operations of a document; what is wrong with it, `prepare` tells."""
     try:
-        definitions = parse(query, max_tokens=MOST_TOKENS).definitions
+        definitions = parse(query, max_tokens=LIMITS.tokens).definitions
     except GraphQLError:
         return [None]
     operations = [one for one in definitions if isinstance(one, OperationDefinitionNode)]
@@ -91,7 +96,7 @@ def _operation(prepared: Prepared, given: dict[str, Any]) -> Iterator[str]:
         return
     plan = Plan(prepared.document, operation)
     nowhere: Any = None  # the database, which is not asked
-    context = Context(nowhere, Viewer(DEFAULT_BUSINESS, "anonymous"), request_id="")
+    context = Context(nowhere, Viewer(DEFAULT_BUSINESS, "anonymous", Role.ADMIN), request_id="")
     try:
         compiled, values = plan.ready(given, context)
     except OrdinaryRoad as why:

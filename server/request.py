@@ -1,7 +1,7 @@
 """Requests: from bytes to a question (GraphQL over HTTP), strict about both, and how a bad one is answered."""
 
 import json
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import orjson
 from starlette.datastructures import QueryParams
@@ -9,6 +9,7 @@ from starlette.requests import ClientDisconnect
 from starlette.types import Receive, Scope
 
 from schema.execution import Question
+from schema.limits import LIMITS
 
 T = TypeVar("T")
 LARGEST_BODY = 2_000_000
@@ -23,6 +24,25 @@ class BadRequestError(Exception):
         self.status = status
         self.code = code
         self.headers = headers
+
+
+class UnknownDocumentError(BadRequestError):
+    """A document that a client names and nobody registered: the words are Apollo's, to whose clients they mean to."""
+
+    def __init__(self) -> None:
+        # An answer that is about to change must not be kept by anybody on the way.
+        uncached = (b"cache-control", b"private, no-cache, must-revalidate")
+        super().__init__(400, "PERSISTED_QUERY_NOT_FOUND", "PersistedQueryNotFound", (uncached,))
+
+
+class Persisted(Protocol):
+    """Documents that need not be sent, or that are the only ones."""
+
+    def find(self, identifier: str | None, text: str | None) -> tuple[str, str | None]:
+        """Find the document that is asked by what was sent, and the hash under which to keep it if it is valid."""
+
+    def keep(self, question: Question) -> None:
+        """Register the document of a question, which is valid."""
 
 
 class Asked:
@@ -58,20 +78,20 @@ def refusal(request_id: str, code: str, sentence: str) -> dict[str, Any]:
     return {"errors": [{"message": sentence, "extensions": {"code": code, "requestId": request_id}}]}
 
 
-async def read(asked: Asked) -> Question:
+async def read(asked: Asked, persisted: Persisted, largest: int = LIMITS.bytes) -> Question:
     """Read the question that a GET or a POST asks."""
     if not asked.is_post:
         parameters = asked.parameters()
         for name in ("variables", "extensions"):
             if parameters.get(name):
                 parameters[name] = _json(parameters[name].encode(), name)
-        return _question(parameters)
+        return _question(parameters, persisted, largest)
     kind = asked.header(b"content-type", "").partition(";")[0].strip().lower()
     if kind != "application/json":
         raise BadRequestError(415, "UNSUPPORTED_MEDIA_TYPE", "Send the request as application/json.")
     if asked.header(b"content-encoding", "identity").lower() != "identity":
         raise BadRequestError(415, "UNSUPPORTED_MEDIA_TYPE", "Send the request without compression.")
-    return _question(_json(await _body(asked.receive)))
+    return _question(_json(await _body(asked.receive)), persisted, largest)
 
 
 async def _body(receive: Receive) -> bytearray:
@@ -118,16 +138,51 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
-def _question(asked: Any) -> Question:
+def _question(asked: Any, persisted: Persisted, largest: int) -> Question:
     if not isinstance(asked, dict):
         raise BadRequestError(400, "BAD_REQUEST", "Send one request, as a JSON object.")
-    document = asked.get("query")
-    if not isinstance(document, str) or not document.strip():
-        raise BadRequestError(400, "BAD_REQUEST", "query must be the text of a GraphQL document.")
+    text, identifier = asked.get("query"), _identifier(asked)
+    if text is not None or identifier is None:
+        if not isinstance(text, str) or not text.strip():
+            raise BadRequestError(400, "BAD_REQUEST", "query must be the text of a GraphQL document.")
+        measure(text, largest)
     for name in ("variables", "extensions"):
         if not isinstance(asked.get(name) or {}, dict) or asked.get(name) in ([], "", 0, False):
             raise BadRequestError(400, "BAD_REQUEST", f"{name} must be a JSON object.")
     operation = asked.get("operationName")
     if operation is not None and not isinstance(operation, str):
         raise BadRequestError(400, "BAD_REQUEST", "operationName must be a text.")
-    return Question(document, asked.get("variables") or {}, operation or None)
+    document, sha256 = persisted.find(identifier, text)
+    return Question(document, asked.get("variables") or {}, operation or None, sha256)
+
+
+def measure(text: str, largest: int) -> None:
+    """Refuse a document that is too long before anything parses it."""
+    size = len(text) if text.isascii() else len(text.encode())
+    if size > largest:
+        raise BadRequestError(413, "DOCUMENT_TOO_LARGE", f"The document has {size} bytes; {largest} are allowed.")
+
+
+def _identifier(asked: dict[str, Any]) -> str | None:
+    """Read what a request calls its document, as GraphQL over HTTP does (documentId) or as Apollo does."""
+    identifier, extensions = asked.get("documentId"), asked.get("extensions")
+    if identifier is not None:
+        if not isinstance(identifier, str):
+            raise BadRequestError(400, "BAD_REQUEST", "documentId must be a text.")
+        identifier = bare(identifier)
+    if not isinstance(extensions, dict) or (named := extensions.get("persistedQuery")) is None:
+        return identifier
+    # True is no version, although Python takes it for 1.
+    if not isinstance(named, dict) or named.get("version") is True or named.get("version") != 1:
+        raise BadRequestError(400, "BAD_REQUEST", "extensions.persistedQuery must be a JSON object of version 1.")
+    digest = named.get("sha256Hash")
+    if not isinstance(digest, str):
+        raise BadRequestError(400, "BAD_REQUEST", "extensions.persistedQuery.sha256Hash must be a text.")
+    if identifier not in (None, digest):
+        raise BadRequestError(400, "BAD_REQUEST", "documentId and extensions.persistedQuery name two documents.")
+    return digest
+
+
+def bare(identifier: str) -> str:
+    """Take away the prefix with which GraphQL over HTTP says that an identifier is a hash."""
+    return identifier.removeprefix("sha256:")

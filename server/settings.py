@@ -2,11 +2,15 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Self, TypeVar
+from urllib.parse import urlsplit
 
 from sqlalchemy import make_url
 from sqlalchemy.exc import ArgumentError
+
+from schema.limits import LIMITS
 
 T = TypeVar("T")
 
@@ -28,6 +32,18 @@ class Settings:
     lanes: int
     compile: bool
     log_level: str
+    owner_database_url: str | None
+    oidc_issuer: str | None
+    oidc_audience: str | None
+    oidc_token_types: tuple[str, ...]
+    oidc_claim: str
+    api_keys: bool
+    rate_limit: int
+    rate_limit_anonymous: int
+    rate_store: str
+    deadline: int
+    introspection: bool
+    trusted_documents: Path | None
 
     @classmethod
     def read(cls, environment: Mapping[str, str]) -> Self:
@@ -43,10 +59,45 @@ class Settings:
             lanes=reader.read("LANES", "4", _between(1, 64)),
             compile=reader.read("COMPILE", "on", _one_of("on", "off")) == "on",
             log_level=reader.read("LOG_LEVEL", "info", _one_of(*LOG_LEVELS)),
+            owner_database_url=reader.read("OWNER_DATABASE_URL", "", _database_url),
+            oidc_issuer=reader.read("OIDC_ISSUER", "", _issuer),
+            oidc_audience=reader.read("OIDC_AUDIENCE", "", _optional),
+            oidc_token_types=reader.read("OIDC_TOKEN_TYPES", "at+jwt", _words),
+            oidc_claim=reader.read("OIDC_CLAIM", "holdfast", _text),
+            api_keys=reader.read("API_KEYS", "off", _one_of("on", "off")) == "on",
+            rate_limit=reader.read("RATE_LIMIT", "60000", _rate),
+            rate_limit_anonymous=reader.read("RATE_LIMIT_ANONYMOUS", "20000", _rate),
+            rate_store=reader.read("RATE_STORE", "memory://", _store),
+            deadline=reader.read("DEADLINE", "5", _between(1, 60)),
+            introspection=reader.read("INTROSPECTION", "on", _one_of("on", "off")) == "on",
+            trusted_documents=reader.read("TRUSTED_DOCUMENTS", "", _folder),
         )
+        if (settings.oidc_issuer is None) != (settings.oidc_audience is None):
+            reader.complaints.append("OIDC_ISSUER and OIDC_AUDIENCE belong together; set both, or neither.")
         if reader.complaints:
             raise SettingsError("\n".join(reader.complaints))
         return settings
+
+    @property
+    def is_development(self) -> bool:
+        """Whether nobody needs to say who they are: where no identity is set, and nobody elsewhere can ask."""
+        return self.oidc_issuer is None and not self.api_keys
+
+    def check_identity(self) -> None:
+        """Refuse to serve other machines without knowing who asks."""
+        if self.is_development and not is_loopback(self.host):
+            raise SettingsError(
+                f"HOST is {self.host!r}, where others can ask, but nothing tells who they are:"
+                " set OIDC_ISSUER and OIDC_AUDIENCE, or API_KEYS=on."
+            )
+
+
+def is_loopback(name: str) -> bool:
+    """Whether a name or an address means this machine."""
+    try:
+        return name == "localhost" or ip_address(name).is_loopback
+    except ValueError:
+        return False
 
 
 class _Reader:
@@ -59,7 +110,9 @@ class _Reader:
         try:
             return parse(value)
         except ValueError as bad:
-            shown = f"is {value[:40]!r}" if name != "DATABASE_URL" else "cannot be read"  # it may carry a password
+            shown = (
+                f"is {value[:40]!r}" if not name.endswith(("DATABASE_URL", "STORE")) else "cannot be read"
+            )  # it may carry a password
             self.complaints.append(f"{name} {shown}, but it must be {bad}.")
             return parse(default)
 
@@ -68,6 +121,51 @@ def _text(value: str) -> str:
     if not value.strip() or "\0" in value:
         raise ValueError("a text that is not empty")
     return value
+
+
+def _optional(value: str) -> str | None:
+    return _text(value) if value else None
+
+
+def _words(value: str) -> tuple[str, ...]:
+    return tuple(_text(word) for word in value.replace(",", " ").split()) or (_text(""),)
+
+
+def _issuer(value: str) -> str | None:
+    """OpenID Connect Discovery 1.0, section 2: https, with neither query nor fragment."""
+    if not value:
+        return None
+    parts = urlsplit(value)
+    is_safe = parts.scheme == "https" or (parts.scheme == "http" and is_loopback(parts.hostname or ""))
+    if not is_safe or not parts.hostname or parts.query or parts.fragment:
+        raise ValueError("the https address of an OpenID Connect issuer")
+    return value
+
+
+def _rate(value: str) -> int:
+    """Whoever may spend less than the costliest operation could never ask for it."""
+    points = _between(0, 999_999_999)(value)
+    if 0 < points < LIMITS.cost:
+        raise ValueError(f"0, for no limit, or at least {LIMITS.cost}")
+    return points
+
+
+def _store(value: str) -> str:
+    try:
+        parts = urlsplit(value)
+        is_there = parts.path if parts.scheme == "unix" else parts.hostname and parts.port != 0
+        is_known = parts.scheme in ("redis", "rediss", "valkey", "valkeys", "unix") and not parts.query and is_there
+    except ValueError:
+        is_known = False
+    if value != "memory://" and not is_known:
+        raise ValueError("memory://, or an address like redis://host:6379/0 or valkey://host:6379/0")
+    return value
+
+
+def _folder(value: str) -> Path | None:
+    if value and not Path(value).is_dir():
+        raise ValueError("unset, or a folder of documents")
+    return Path(value) if value else None
 
 
 def _between(least: int, most: int) -> Callable[[str], int]:

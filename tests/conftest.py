@@ -21,6 +21,7 @@ from sqlalchemy.engine import make_url
 
 from resolvers.database import Database
 from resolvers.lane import Answer, Statement, Values
+from schema.limits import Limits
 from server.database import connected
 from server.http import application
 from server.migration import migrate, newest
@@ -31,6 +32,18 @@ from tests.links import fill
 ROOT = Path(__file__).parent.parent
 # A test's cluster need not outlive a power cut.
 CARELESS = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", "shared_buffers": "64MB"}
+
+
+# For tests of what is answered, however much is asked.
+GENEROUS = Limits(
+    bytes=2_000_000,
+    tokens=100_000,
+    depth=1_000,
+    aliases=10_000,
+    alias_characters=10_000,
+    directives=10_000,
+    cost=10**12,
+)
 
 
 @pytest.fixture(scope="session")
@@ -73,6 +86,8 @@ def migrated(cluster: str) -> Iterator[str]:
     """A migrated database that nobody writes to: the others are copies of it."""
     with fresh_database(cluster) as url:
         migrate(url)
+        with psycopg.connect(url, autocommit=True) as owner:
+            owner.execute("UPDATE businesses SET hold_limit = NULL")  # tests/api/test_holds.py has the limit
         yield url
 
 
@@ -105,11 +120,15 @@ class Api:
     database: Database
     statements: list[str] = field(default_factory=list)
     on_lanes: list[str] = field(default_factory=list)
+    cost: Any = None
 
     async def post(self, query: str, headers: dict[str, str] | None = None, **variables: Any) -> dict[str, Any]:
-        """The whole answer to a document."""
+        """The whole answer to a document, but for its cost, which is kept apart."""
         response = await self.http.post("/graphql", json={"query": query, "variables": variables}, headers=headers)
         answer: dict[str, Any] = response.json()
+        self.cost = answer.get("extensions", {}).pop("cost", None)
+        if answer.get("extensions") == {}:
+            del answer["extensions"]
         return answer
 
     async def __call__(self, query: str, **variables: Any) -> Any:
@@ -184,24 +203,39 @@ CANCEL = (
 
 
 @pytest.fixture
-async def api(database: str) -> AsyncIterator[Api]:
+def limits() -> Limits | None:
+    """The limits of documents, which a file of tests may choose: those of every server."""
+    return None
+
+
+@pytest.fixture
+async def api(database: str, limits: Limits | None) -> AsyncIterator[Api]:
     """The API over a fresh database."""
-    async with serving(database) as client:
+    async with serving(database, limits=limits) as client:
         yield client
 
 
 class serving:  # noqa: N801 -- reads as a verb: `async with serving(database) as api`
-    """The application over a database, in this process."""
+    """The application over a database, in this process; with other limits, or set up otherwise."""
 
-    def __init__(self, database: str, pool_size: int = 8, lanes: int = 4, *, compile: bool = True) -> None:  # noqa: A002
-        self.database = connected(database, pool_size, lanes)
-        self.settings = Settings.read({"COMPILE": "on" if compile else "off"})
+    def __init__(
+        self,
+        database: str,
+        pool_size: int = 8,
+        *,
+        compile: bool = True,  # noqa: A002
+        limits: Limits | None = None,
+        **environment: str,
+    ) -> None:
+        self.settings = Settings.read({"COMPILE": "on" if compile else "off", **environment})
+        self.database = connected(database, pool_size, self.settings.lanes)
+        self.limits = limits
 
     async def __aenter__(self) -> Api:
-        app = application(self.settings)
+        app = application(self.settings, limits=self.limits)
         app.state.database = self.database
         app.state.newest = newest()
-        self.http = httpx2.AsyncClient(transport=httpx2.ASGITransport(app), base_url="http://test")
+        self.http = httpx2.AsyncClient(transport=httpx2.ASGITransport(app), base_url="http://localhost")
         api = Api(self.http, self.database)
 
         def note(*given: Any) -> None:
@@ -210,10 +244,10 @@ class serving:  # noqa: N801 -- reads as a verb: `async with serving(database) a
         event.listen(self.database.engine.sync_engine, "before_cursor_execute", note)
         run = self.database.lanes.run
 
-        def noted(statement: Statement, values: Values) -> Answer:
+        def noted(statement: Statement, values: Values, business: bytes = b"") -> Answer:
             for seen in (api.statements, api.on_lanes):
                 seen.append(statement.sql.decode())
-            return run(statement, values)
+            return run(statement, values, business)
 
         self.database.lanes.run = noted  # type: ignore[method-assign]
         return api

@@ -81,7 +81,7 @@ class PacedLanes(Lanes):
         super().__init__("", 0)
         self.database = database
 
-    def run(self, statement: Statement, values: Values) -> Answer:
+    def run(self, statement: Statement, values: Values, business: bytes = b"") -> Answer:  # noqa: ARG002
         return asyncio.ensure_future(
             self.database.transaction(lambda statements: statements.text(statement, values)),
         )

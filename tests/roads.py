@@ -12,7 +12,7 @@ import orjson
 
 from schema.execution import CONTRACT
 from tests.arguments import Known
-from tests.conftest import Api, serving
+from tests.conftest import GENEROUS, Api, serving
 from tests.world import World, known, write
 
 # The one place where the two roads are told apart; until `serving` knows `compile`, both are the ordinary one.
@@ -89,7 +89,7 @@ def both_roads(url: str, world: World) -> Iterator[Roads]:
     with asyncio.Runner() as runner:
         opened = AsyncExitStack()
         try:
-            compiled, ordinary = (runner.run(opened.enter_async_context(serving(url, **road))) for road in ROADS)
+            compiled, ordinary = (runner.run(opened.enter_async_context(serving(url, limits=GENEROUS, **road))) for road in ROADS)
             yield Roads(runner, compiled, ordinary, world, runner.run(known(ordinary, CONTRACT, world)))
         finally:
             runner.run(opened.aclose())

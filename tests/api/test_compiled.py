@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import Api, serving
+from schema.limits import Limits
+from tests.conftest import GENEROUS, Api, serving
 from tests.links import MANY, ROOTS, TYPES, Link, Sql, chains, ids, links, nested
 
 SOME = 10
@@ -26,9 +27,14 @@ def template(filled: str) -> str:
 
 
 @pytest.fixture
+def limits() -> Limits:
+    return GENEROUS
+
+
+@pytest.fixture
 async def ordinary(database: str) -> AsyncIterator[Api]:
     """The ordinary road over the same database."""
-    async with serving(database, compile=False) as client:
+    async with serving(database, compile=False, limits=GENEROUS) as client:
         yield client
 
 

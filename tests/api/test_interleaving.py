@@ -139,7 +139,9 @@ class Laboratory:
             pooled = await self.engine.connect()
             connection = await pooled.execution_options(isolation_level="READ COMMITTED")
             self.backends.append((await connection.execute(text("SELECT pg_backend_pid()"))).scalar_one())
-            await connection.rollback()
+            setting = f"SELECT set_config('holdfast.business_id', '{DEFAULT_BUSINESS}', false)"
+            await connection.execute(text(setting))
+            await connection.commit()
             self.connections.append(connection)
 
     async def close(self) -> None:
@@ -234,7 +236,7 @@ async def _perform(app: Starlette, case: Case, client: UUID, name: str) -> Any:
         except Unavailable:
             return None
     query, variables = _request(case, client, name)
-    async with httpx2.AsyncClient(transport=httpx2.ASGITransport(app), base_url="http://test") as http:
+    async with httpx2.AsyncClient(transport=httpx2.ASGITransport(app), base_url="http://localhost") as http:
         response = await http.post("/graphql", json={"query": query, "variables": {"input": variables}})
     answer = response.json()
     assert "errors" not in answer, answer

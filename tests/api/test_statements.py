@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 from graphql import GraphQLObjectType
 
-from tests.conftest import Api, serving
+from schema.limits import Limits
+from tests.conftest import GENEROUS, Api, serving
 from tests.links import FEW, MANY, ROOTS, TYPES, Link, Sql, chains, ids, links, nested
 
 Statements = Callable[[], list[str]]
@@ -21,9 +22,14 @@ def template(filled: str) -> str:
 
 
 @pytest.fixture
+def limits() -> Limits:
+    return GENEROUS
+
+
+@pytest.fixture
 async def api(database: str) -> AsyncIterator[Api]:
     """The ordinary road."""
-    async with serving(database, compile=False) as client:
+    async with serving(database, compile=False, limits=GENEROUS) as client:
         yield client
 
 

@@ -5,7 +5,9 @@ from typing import Any
 import pytest
 from graphql import validate
 
-from schema.execution import Question, prepare
+from schema.execution import Documents, Question
+
+prepare = Documents().prepare
 
 
 @pytest.fixture

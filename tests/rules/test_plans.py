@@ -8,8 +8,10 @@ import pytest
 from compiler.plan import CHARACTERS_KEPT, Plan, Plans, Tree
 from compiler.road import OrdinaryRoad
 from models.business import DEFAULT_BUSINESS
-from resolvers.context import Context, Viewer
-from schema.execution import DOCUMENTS_KEPT, Question, prepare
+from models.viewer import Role, Viewer
+from resolvers.context import Context
+from schema.execution import DOCUMENTS_KEPT, Documents, Question
+from tests.conftest import GENEROUS
 
 NOWHERE: Any = None  # the database, which is not asked
 
@@ -17,7 +19,9 @@ NOWHERE: Any = None  # the database, which is not asked
 def ask(plans: Plans, document: str) -> None:
     """Have a document compiled, as far as that goes."""
     question = Question(document, {})
-    plans.find(question, prepare(question)).ready({}, Context(NOWHERE, Viewer(DEFAULT_BUSINESS, "anonymous"), "test"))
+    viewer = Viewer(DEFAULT_BUSINESS, "anonymous", Role.ADMIN)
+    prepared = Documents(GENEROUS).prepare(question)
+    plans.find(question, prepared).ready({}, Context(NOWHERE, viewer, "test"))
 
 
 def alive(kind: type) -> list[Any]:

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from compiler.recent import Recent
+from schema.recent import Recent
 
 MOST = 10
 

@@ -2,11 +2,13 @@
 
 import asyncio
 import os
+import random
 import signal
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import psycopg
 import pytest
@@ -14,8 +16,9 @@ from psycopg.conninfo import conninfo_to_dict
 from sqlalchemy import text
 
 from models.refusal import Busy, Refusal, SlotUnavailable, Timeout, Unavailable
-from resolvers.database import Database, DatabaseFaultError, RaceLostError
-from resolvers.lane import MOST_WAITING, Lane, Statement
+from resolvers.database import Database, DatabaseFaultError, Failing, RaceLostError, Statements
+from resolvers.lane import MOST_SENT, Lane, Statement
+from resolvers.waiting import MOST_WAITING
 from server.database import connected, conninfo
 from server.postgres import embedded
 from tests.conftest import Api, fresh_database
@@ -33,7 +36,15 @@ FAIL = Statement(b"fail", b"SELECT fail($1::text)")
 PREPARED = Statement(b"prepared", b"SELECT string_agg(name, ' ' ORDER BY name) FROM pg_prepared_statements")
 LIMITS = """SELECT concat_ws(' ', current_setting('statement_timeout'), current_setting('lock_timeout'),
 current_setting('idle_in_transaction_session_timeout'), current_setting('timezone'), current_setting('jit'),
-current_setting('application_name'), current_setting('client_encoding'))"""
+current_setting('application_name'), current_setting('client_encoding'), current_user,
+quote_literal(current_setting('holdfast.business_id')))"""
+# As the migrations make it; a role belongs to the whole cluster, and so may be there already.
+ROLE = """
+DO $$ BEGIN CREATE ROLE holdfast_app NOLOGIN; EXCEPTION WHEN duplicate_object OR unique_violation THEN NULL; END $$;
+GRANT ALL ON SCHEMA public TO holdfast_app;
+ALTER DEFAULT PRIVILEGES IN SCHEMA public GRANT ALL ON TABLES TO holdfast_app;
+ALTER DEFAULT PRIVILEGES IN SCHEMA public GRANT ALL ON SEQUENCES TO holdfast_app;
+"""
 TABLES = """
 CREATE TABLE seats (number int CONSTRAINT seat_is_free UNIQUE);
 CREATE TABLE published (number int CONSTRAINT appointment_is_new UNIQUE);
@@ -52,7 +63,7 @@ def anyio_backend(request: pytest.FixtureRequest) -> tuple[str, dict[str, bool]]
 def address(cluster: str) -> Iterator[str]:
     with fresh_database(cluster) as url:
         with psycopg.connect(url, autocommit=True) as connection:
-            connection.execute(TABLES)
+            connection.execute((ROLE + TABLES).encode())
         yield url
 
 
@@ -225,7 +236,7 @@ async def test_a_lane_has_the_limits_of_the_pool(one: Database) -> None:
     by_lane = await one.text(Statement(b"limits", LIMITS.encode()), [])
     by_pool = await one.row(text(LIMITS))
 
-    assert by_lane == b"5s 2s 5s UTC off holdfast UTF8"
+    assert by_lane == b"5s 2s 5s UTC off holdfast UTF8 holdfast_app ''"
     assert by_pool is not None
     assert by_pool[0].encode() == by_lane
 
@@ -236,7 +247,7 @@ def test_everything_an_address_says_is_said_to_libpq() -> None:
 
     assert told.pop("options") == (
         "-c statement_timeout=5s -c lock_timeout=2s -c idle_in_transaction_session_timeout=5s -c timezone=UTC -c jit=off"
-        " -c plan_cache_mode=force_generic_plan"
+        " -c holdfast.business_id= -c plan_cache_mode=force_generic_plan -c role=holdfast_app"
     )
     ours = {"application_name": "holdfast", "connect_timeout": 5, "client_encoding": "utf8"}
     where = {"user": "ada", "password": "p@ss 'w'", "host": "db", "port": "6543", "dbname": "clinic"}
@@ -275,13 +286,14 @@ async def test_the_least_used_statement_gives_way(address: str) -> None:
 
 
 async def test_who_would_wait_behind_too_many_is_turned_away(one: Database) -> None:
-    waiting = [asyncio.ensure_future(one.text(ECHO, [b"x"])) for _ in range(MOST_WAITING)]
+    most = MOST_SENT + MOST_WAITING
+    waiting = [asyncio.ensure_future(one.text(ECHO, [b"x"])) for _ in range(most)]
     await asyncio.sleep(0)
 
     with pytest.raises(Unavailable):
         await one.text(ECHO, [b"x"])
 
-    assert await asyncio.gather(*waiting) == [b"x"] * MOST_WAITING
+    assert await asyncio.gather(*waiting) == [b"x"] * most
     assert await one.text(ECHO, [b"x"]) == b"x"
 
 
@@ -388,7 +400,7 @@ async def test_a_backend_that_dies_while_nobody_waits_is_replaced_unseen(one: Da
 async def test_pool_and_lanes_survive_a_restart_of_the_database(tmp_path: Path) -> None:
     data = tmp_path / ".data" / "postgres"
     with embedded(data, settings=FAST) as url:
-        database = connected(url, pool_size=1, lanes=2)
+        database = connected(url, pool_size=1, lanes=2, role=None)
         assert await database.text(ECHO, [b"x"]) == b"x"
         assert await database.rows(text("SELECT 1")) == [(1,)]
         waiting = [asyncio.create_task(database.text(SLEEP, [])) for _ in range(4)]
@@ -408,7 +420,7 @@ async def test_pool_and_lanes_survive_a_restart_of_the_database(tmp_path: Path) 
 async def test_while_the_database_is_stopped_everybody_is_told_and_later_served(tmp_path: Path) -> None:
     data = tmp_path / ".data" / "postgres"
     with embedded(data, settings=FAST) as url:
-        database = connected(url, pool_size=1, lanes=2)
+        database = connected(url, pool_size=1, lanes=2, role=None)
         assert await database.text(ECHO, [b"x"]) == b"x"
 
     assert await outcomes(*(database.text(ECHO, [b"x"]) for _ in range(9))) == [Unavailable] * 9
@@ -508,3 +520,135 @@ async def test_the_statements_of_lanes_are_seen_by_the_tests(api: Api) -> None:
 
     assert api.on_lanes == ["SELECT $1::text"]
     assert api.statements == ["SELECT $1::text", "SELECT 2"]
+
+
+TENANT = "SELECT current_setting('holdfast.business_id')"
+WHOSE = Statement(b"whose", TENANT.encode())
+NAP = Statement(b"nap", b"SELECT pg_sleep(0.01)::text")
+BUSINESSES = [UUID(int=n) for n in (1, 2, 3)]
+
+
+async def whose_by_lane(view: Database) -> str:
+    return (await view.text(WHOSE, []) or b"").decode()
+
+
+async def whose_by_pool(view: Database) -> str:
+    row = await view.row(text(TENANT))
+    return row[0] if row else ""
+
+
+async def whose_in_a_transaction(view: Database) -> str:
+    async def work(statements: Statements) -> str:
+        row = await statements.row(text(TENANT))
+        return row[0] if row else ""
+
+    return await view.transaction(work, keep=False)
+
+
+ROADS = [whose_by_lane, whose_by_pool, whose_in_a_transaction]
+Road = Callable[[Database], Awaitable[str]]
+
+
+@pytest.mark.parametrize("road", ROADS)
+async def test_a_statement_sees_its_own_business_whoever_came_before(one: Database, road: Road) -> None:
+    chosen = random.Random(7).choices([None, *BUSINESSES], k=300)
+    views = [one.of(business) if business else one for business in chosen]
+
+    seen = await asyncio.gather(*(road(view) for view in views))
+
+    assert seen == [str(business or "") for business in chosen]
+
+
+@pytest.mark.parametrize("road", ROADS)
+async def test_a_statement_that_fails_or_is_cancelled_leaves_everybody_their_business(
+    one: Database, road: Road
+) -> None:
+    chosen = random.Random(8)
+
+    async def disturb(view: Database) -> None:
+        if chosen.random() < 0.5:
+            await outcomes(view.text(FAIL, [b"XX000"]), view.rows(text("SELECT 1 / 0")))
+            return
+        with suppress(TimeoutError):
+            async with asyncio.timeout(chosen.random() / 100):
+                await asyncio.gather(view.text(NAP, []), view.rows(text("SELECT pg_sleep(0.01)")), road(view))
+
+    async def ask(n: int) -> bool:
+        business = chosen.choice(BUSINESSES)
+        if n % 5 == 0:
+            await disturb(one.of(business))
+        return await road(one.of(business)) == str(business)
+
+    assert await asyncio.gather(*(ask(n) for n in range(100))) == [True] * 100
+
+
+@pytest.mark.parametrize("road", ROADS)
+async def test_a_new_connection_is_told_whose_it_is(one: Database, admin: Sql, road: Road) -> None:
+    first, second, _ = (one.of(business) for business in BUSINESSES)
+    assert await road(first) == str(BUSINESSES[0])
+
+    admin("SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE application_name = 'holdfast'")
+    await asyncio.sleep(0.05)  # the loop learns of it
+
+    assert await road(second) == str(BUSINESSES[1])
+    assert await road(second) == str(BUSINESSES[1])
+    assert await road(one) == ""
+
+
+async def test_a_transaction_that_is_taken_back_does_not_take_back_whose_the_connection_is(one: Database) -> None:
+    first, second, _ = (one.of(business) for business in BUSINESSES)
+
+    async def fail(statements: Statements) -> None:
+        await statements.rows(text("SELECT 1 / 0"))
+
+    assert await outcomes(first.transaction(fail), second.transaction(fail)) == [DatabaseFaultError] * 2
+    assert await whose_by_pool(second) == str(BUSINESSES[1])
+    assert await whose_by_pool(first) == str(BUSINESSES[0])
+
+
+async def test_one_business_alone_is_told_once(one: Database) -> None:
+    runs = Statement(b"runs", b"SELECT generic_plans::text FROM pg_prepared_statements WHERE name = 'business'")
+    first, second, _ = (one.of(business) for business in BUSINESSES)
+
+    for _ in range(5):
+        await whose_by_lane(first)
+    assert await first.text(runs, []) == b"1"
+    await whose_by_lane(second)
+
+    assert await second.text(runs, []) == b"2"
+
+
+async def test_a_lane_that_cannot_change_its_business_is_given_up(
+    one: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second, _ = (one.of(business) for business in BUSINESSES)
+    backend = await first.text(WHO, [])
+
+    with monkeypatch.context() as broken:
+        broken.setattr("resolvers.lane.BUSINESS", Statement(b"broken", b"SELECT fail(left($1::text, 0) || 'XX000')"))
+        done = await outcomes(first.text(WHOSE, []), second.text(WHOSE, []), second.text(ECHO, [b"x"]))
+
+    assert done == [str(BUSINESSES[0]).encode(), Unavailable, Unavailable]
+    assert await whose_by_lane(second) == str(BUSINESSES[1])
+    assert await second.text(WHO, []) not in (backend, None)
+
+
+async def test_the_least_burdened_lane_that_needs_no_change_is_chosen(address: str) -> None:
+    database = connected(address, pool_size=1, lanes=3)
+    views = [database.of(business) for business in BUSINESSES]
+    backends = await asyncio.gather(*(view.text(WHO, []) for view in views))
+
+    again = [await view.text(WHO, []) for view in reversed(views * 3)]
+
+    assert len(set(backends)) == 3
+    assert again == [*reversed(backends * 3)]
+    await database.close()
+
+
+async def test_a_view_shares_the_connections_of_its_database(one: Database) -> None:
+    view = one.of(BUSINESSES[0])
+
+    assert (view.engine, view.lanes, view.pool) == (one.engine, one.lanes, one.pool)
+    assert await view.text(WHO, []) == await one.text(WHO, [])
+    failing = Failing(view, Unavailable())
+    assert await outcomes(failing.row(text(TENANT)), failing.of(BUSINESSES[1]).row(text(TENANT))) == [Unavailable] * 2

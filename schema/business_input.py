@@ -1,0 +1,69 @@
+"""Changing businesses: the inputs and the payloads of businessCreate and businessUpdate."""
+
+from typing import Any
+
+import strawberry
+
+from models.business import NewBusiness, Revision
+from schema.access import EVERYBODY
+from schema.business import Business
+from schema.error import UserError
+from schema.scalars import TimeZone
+
+KEY = "Sent again under the same key, a request is answered again. Kept for 24 hours."
+HOST = "Whoever asks at this host without a token browses this business: a name like practice.example, with no port."
+
+
+@strawberry.input(description="A new business.")
+class BusinessCreateInput:
+    name: str = strawberry.field(description="1 to 200 characters.")
+    time_zone: TimeZone
+    host: str | None = strawberry.field(default=None, description=HOST)
+    idempotency_key: str | None = strawberry.field(default=None, description=KEY)
+
+    def wanted(self) -> NewBusiness:
+        return NewBusiness.read(self.name, self.time_zone, self.host)
+
+
+@strawberry.type(directives=[EVERYBODY])
+class BusinessCreatePayload:
+    business: Any = strawberry.field(
+        graphql_type=Business | None, default=None, description="Null when nothing was written."
+    )
+    user_errors: list[UserError] = strawberry.field(
+        default_factory=list, description="Why nothing was written; empty when all went well."
+    )
+
+
+@strawberry.input(description="What is to change of your business. What is left out, or null, stays as it is.")
+class BusinessUpdateInput:
+    expected_version: int = strawberry.field(description="The version that was read; refused if it is another one now.")
+    name: str | None = strawberry.field(default=None, description="1 to 200 characters.")
+    time_zone: TimeZone | None = None
+    host: str | None = strawberry.field(default=None, description=f"{HOST} An empty text takes it away.")
+    is_public: bool | None = strawberry.field(
+        default=None, description="Whether anybody may browse it without a token."
+    )
+    lead_time_minutes: int | None = strawberry.field(
+        default=None, description="How far ahead an appointment is reserved at least, 0 to 527040."
+    )
+    hold_time_minutes: int | None = strawberry.field(default=None, description="How long a hold lasts, 1 to 1440.")
+    hold_limit: int | None = strawberry.field(
+        default=None,
+        description="How many appointments a client may hold at once, 1 to 1000; 0 for as many as they like.",
+    )
+    idempotency_key: str | None = strawberry.field(default=None, description=KEY)
+
+    def wanted(self) -> Revision:
+        values = {name: value for name, value in vars(self).items() if name != "idempotency_key"}
+        return Revision(**values)
+
+
+@strawberry.type(directives=[EVERYBODY])
+class BusinessUpdatePayload:
+    business: Any = strawberry.field(
+        graphql_type=Business | None, default=None, description="Null when nothing was written."
+    )
+    user_errors: list[UserError] = strawberry.field(
+        default_factory=list, description="Why nothing was written; empty when all went well."
+    )

@@ -1,0 +1,98 @@
+"""Privacy: the inputs and payloads of clientExport and clientErase, and how an export is written."""
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import strawberry
+from sqlalchemy import Row
+from strawberry.scalars import JSON
+from strawberry.utils.str_converters import to_camel_case
+
+from models.node_id import encode, key_of
+from models.privacy import Erasure
+from models.viewer import Role
+from models.zone import written
+from resolvers.privacy import Export
+from schema.access import EVERYBODY, allowed
+from schema.audit_entry import difference, type_of
+from schema.connection import maybe
+from schema.error import UserError
+
+MANAGERS_OR_CLIENT = allowed(Role.ADMIN, Role.MANAGER, Role.CLIENT)
+PERSON = ("id", "first_name", "last_name", "email", "phone", "time_zone", "created_at", "version")
+RESERVATION = (
+    *("id", "status", "starts_at", "ends_at", "seat", "note", "cancel_reason", "provider_id", "provider", "service_id"),
+    *("service", "appointment_id", "created_at", "expires_at", "confirmed_at", "cancelled_at", "version"),
+)
+API_KEY = ("id", "name", "role", "scopes", "created_at", "expires_at", "revoked_at")
+ENTRY = ("id", "occurred_at", "actor", "action", "request_id")
+TYPE_OF = {"provider_id": "Provider", "service_id": "Service", "appointment_id": "Appointment"}
+
+
+@strawberry.input(description="A client, all of whose data is wanted.")
+class ClientExportInput:
+    client_id: strawberry.ID
+
+
+@strawberry.type(directives=[EVERYBODY])
+class ClientExportPayload:
+    export: JSON | None = strawberry.field(
+        default=None,
+        description="All that is kept: the client, their reservations, their API keys, and the history of all of these "
+        "with everybody who read it. Null when nothing was told.",
+    )
+    user_errors: list[UserError] = strawberry.field(
+        default_factory=list, description="Why nothing was told; empty when all went well."
+    )
+
+    @classmethod
+    def of(cls, export: Export) -> "ClientExportPayload":
+        """Write an export with the names, ids and instants of the API."""
+        told = {
+            "client": _told("Client", export.client, PERSON),
+            "reservations": [_told("Reservation", row, RESERVATION) for row in export.reservations],
+            "apiKeys": [_told("ApiKey", row, API_KEY) for row in export.api_keys],
+            "history": [_entry(row) for row in export.history],
+        }
+        return cls(export=JSON(told))
+
+
+@strawberry.input(description="A client who is to be forgotten.")
+class ClientEraseInput:
+    client_id: strawberry.ID
+    idempotency_key: str | None = strawberry.field(
+        default=None, description="Sent again under the same key, a request is answered again. Kept for 24 hours."
+    )
+
+    def erasure(self) -> Erasure:
+        return Erasure(key_of("Client", self.client_id, "clientId"))
+
+
+@strawberry.type(directives=[EVERYBODY])
+class ClientErasePayload:
+    client: Any = strawberry.field(
+        graphql_type=maybe("Client"), default=None, description="What is left of them; null when nothing was erased."
+    )
+    user_errors: list[UserError] = strawberry.field(
+        default_factory=list, description="Why nothing was erased; empty when all went well."
+    )
+
+
+def _told(type_name: str, row: Row[Any], names: tuple[str, ...]) -> dict[str, Any]:
+    return {to_camel_case(name): _plain(TYPE_OF.get(name, type_name), getattr(row, name)) for name in names}
+
+
+def _plain(type_name: str, value: Any) -> Any:
+    if isinstance(value, UUID):
+        return encode(type_name, value)
+    return written(value) if isinstance(value, datetime) else value
+
+
+def _entry(row: Row[Any]) -> dict[str, Any]:
+    about = {
+        "nodeId": encode(type_of(row.action), row.thing_id),
+        "diff": row.diff and difference(row.diff),
+        "fields": row.data.get("fields"),
+    }
+    return _told("AuditEntry", row, ENTRY) | about

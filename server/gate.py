@@ -1,0 +1,103 @@
+"""The gate in front of both roads: who asks, what it costs them, and whether they may."""
+
+import asyncio
+from dataclasses import dataclass
+from typing import Any
+
+from models.refusal import Refusal, Timeout
+from models.viewer import Viewer
+from schema.execution import Documents, Prepared, Question
+from schema.limits import Limits
+from server.identity import RETRY, Identity
+from server.persisted import persisted
+from server.rate import Allowance, Rate, address_of, cost
+from server.request import Asked, BadRequestError, Headers
+from server.settings import Settings
+from server.token import Tokens
+
+COST_OF_A_BAD_TOKEN = 100  # so that guessing is soon over
+
+
+@dataclass(frozen=True)
+class Admitted:
+    """A question that may be answered, or `refused` in its sender's words."""
+
+    question: Question
+    prepared: Prepared
+    viewer: Viewer
+    cost: int
+    allowance: Allowance | None
+    refused: dict[str, Any] | None
+
+    def headers(self) -> Headers:
+        return () if self.allowance is None else self.allowance.headers()
+
+    def told(self) -> bytes:
+        """What the answer's `extensions.cost` says, as Shopify shapes it."""
+        return cost(self.cost, None if self.refused else self.cost, self.allowance)
+
+
+class Gate:
+    """What every question passes. One for each worker."""
+
+    def __init__(self, settings: Settings, limits: Limits | None = None) -> None:
+        self.limits = limits or Limits()
+        self.deadline = settings.deadline
+        self.documents = Documents(self.limits, introspection=settings.introspection)
+        self.persisted = persisted(settings.trusted_documents, self.documents)
+        self.identity = Identity(settings, _tokens(settings))
+        self.rate = _rate(settings)
+
+    async def admit(self, asked: Asked, question: Question, until: float) -> Admitted:
+        """Say who asks, have them pay, and find out whether they may ask for this."""
+        prepared = self.documents.prepare(question)
+        if not asked.is_post and prepared.operation and not prepared.is_query:
+            raise BadRequestError(405, "METHOD_NOT_ALLOWED", "Send a mutation by POST.", ((b"allow", b"POST"),))
+        if prepared.operation and question.sha256:
+            self.persisted.keep(question)
+        viewer = await self._viewer(asked, until)
+        price = prepared.cost(question.variables)
+        allowance = await self._spend(asked, viewer, min(price, self.limits.cost))
+        return Admitted(question, prepared, viewer, price, allowance, prepared.refused(price, viewer, self.limits))
+
+    async def close(self) -> None:
+        if self.rate is not None:
+            await self.rate.close()
+
+    async def _viewer(self, asked: Asked, until: float) -> Viewer:
+        try:
+            async with asyncio.timeout_at(until):
+                return await self.identity.viewer(asked, asked.scope["app"].state.database)
+        except BadRequestError as refused:
+            if refused.status == 401:
+                await self._pay(f"address:{address_of(asked.scope)}", COST_OF_A_BAD_TOKEN, is_anonymous=True)
+            raise
+        except (Refusal, TimeoutError) as lost:  # the database did not say who asks
+            refusal = lost if isinstance(lost, Refusal) else Timeout()
+            raise BadRequestError(503, refusal.code, refusal.sentence, RETRY) from None
+
+    async def _spend(self, asked: Asked, viewer: Viewer, points: int) -> Allowance | None:
+        if asked.header(b"authorization", None) is None:
+            return await self._pay(f"address:{address_of(asked.scope)}", points, is_anonymous=True)
+        return await self._pay(f"{viewer.business_id}:{viewer.principal}", points, is_anonymous=False)
+
+    async def _pay(self, who: str, points: int, *, is_anonymous: bool) -> Allowance | None:
+        if self.rate is None:
+            return None
+        allowance = await self.rate.spend(who, points, is_anonymous=is_anonymous)
+        if not allowance.is_within:
+            sentence = f"You have asked for too much; try again in {allowance.seconds} seconds."
+            raise BadRequestError(429, "RATE_LIMITED", sentence, allowance.headers())
+        return allowance
+
+
+def _tokens(settings: Settings) -> Tokens | None:
+    if settings.oidc_issuer is None or settings.oidc_audience is None:
+        return None
+    return Tokens(settings.oidc_issuer, settings.oidc_audience, settings.oidc_token_types)
+
+
+def _rate(settings: Settings) -> Rate | None:
+    if settings.is_development or not settings.rate_limit:
+        return None
+    return Rate(settings.rate_limit, settings.rate_limit_anonymous, store=settings.rate_store)

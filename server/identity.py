@@ -1,0 +1,187 @@
+"""Identity: from what a request carries to a viewer. Of what is wrong with a token, its sender learns nothing."""
+
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from time import monotonic
+from typing import Any, Generic, NoReturn, TypeVar
+from uuid import UUID
+
+from models import tenancy
+from models.api_key import PREFIX, Token
+from models.business import DEFAULT_BUSINESS, LONGEST_HOST
+from models.node_id import key_of
+from models.refusal import Refusal
+from models.viewer import PERSON_OF, Role, Viewer
+from resolvers.api_keys import find_viewer
+from resolvers.database import Database
+from schema.recent import Recent
+from server.request import Asked, BadRequestError
+from server.settings import Settings, is_loopback
+from server.token import IssuerUnreachableError, TokenRefusedError, Tokens
+
+V = TypeVar("V")
+SECONDS_KNOWN = 5.0
+MOST_KNOWN = 4096
+NOBODY = "anonymous"
+FORWARDED = (b"forwarded", b"x-forwarded-for", b"x-forwarded-host", b"x-real-ip")
+CHALLENGE = ((b"www-authenticate", b'Bearer realm="holdfast", error="invalid_token"'),)
+SENTENCE = "The token cannot be used; send another one, or none."
+log = logging.getLogger("holdfast.identity")
+
+
+class Lately(Generic[V]):
+    """What was found a few seconds ago, which need not be looked for again."""
+
+    def __init__(self, clock: Callable[[], float] = monotonic) -> None:
+        self.clock = clock
+        self._kept: Recent[Any, list[Any]] = Recent(MOST_KNOWN)
+
+    def get(self, key: Any) -> V | None:
+        """What is known of a key; None, if nothing is, or no longer."""
+        kept = self._kept.found(key, list)
+        if kept and self.clock() < kept[1]:
+            value: V = kept[0]
+            return value
+        return None
+
+    def keep(self, key: Any, value: V, seconds: float = SECONDS_KNOWN) -> None:
+        self._kept.found(key, list)[:] = [value, self.clock() + min(seconds, SECONDS_KNOWN)]
+
+    def clear(self) -> None:
+        self._kept = Recent(MOST_KNOWN)
+
+
+class Identity:
+    """Recognises whoever asks; what it has found in the database it believes for five seconds."""
+
+    def __init__(self, settings: Settings, tokens: Tokens | None) -> None:
+        self.is_development = settings.is_development
+        self.takes_keys = settings.api_keys or settings.is_development
+        self.claim = settings.oidc_claim
+        self.tokens = tokens
+        self.by_key: Lately[Viewer] = Lately()
+        self.businesses: Lately[tuple[UUID, bool]] = Lately()
+
+    async def viewer(self, asked: Asked, database: Database) -> Viewer:
+        """Say who asks: by a token, or without one the public, or whoever develops on this machine."""
+        authorization = asked.header(b"authorization", "")
+        if not authorization:
+            return await self._anonymous(asked, database)
+        scheme, _, token = authorization.partition(" ")
+        if scheme.lower() != "bearer" or not token:
+            _refuse("it is no bearer token")
+        if token.startswith(PREFIX):
+            viewer = await self._of_key(token, database)
+        else:
+            viewer = await self._of_issuer(token, database)
+        return await self._operating(viewer, asked, database) if viewer.role is Role.OPERATOR else viewer
+
+    def forget(self) -> None:
+        """Believe nothing of what was found: a key was revoked, or a business changed."""
+        self.by_key.clear()
+        self.businesses.clear()
+
+    async def _of_key(self, shown: str, database: Database) -> Viewer:
+        token = Token.read(shown) if self.takes_keys else None
+        if token is None:
+            _refuse("it is none of our API keys, or none are accepted")
+        viewer = self.by_key.get(token)
+        if viewer is None:
+            shown_by = await find_viewer(database, token)
+            if shown_by is None:
+                _refuse("its key is unknown, revoked or expired")
+            viewer = shown_by.viewer
+            self.by_key.keep(token, viewer, shown_by.seconds)
+        return viewer
+
+    async def _of_issuer(self, token: str, database: Database) -> Viewer:
+        if self.tokens is None:
+            _refuse("no issuer is configured")
+        try:
+            viewer = _viewer_of(await self.tokens.claims(token), self.claim)
+        except TokenRefusedError as refused:
+            _refuse(str(refused))
+        except IssuerUnreachableError:
+            raise BadRequestError(
+                503, "UNAVAILABLE", "Tokens cannot be checked for a moment; try again.", RETRY
+            ) from None
+        if (await self._business(viewer.business_id, None, database)) is None:
+            _refuse("its business is unknown")
+        return viewer
+
+    async def _anonymous(self, asked: Asked, database: Database) -> Viewer:
+        named = asked.header(b"x-business", None)
+        business = None if named is None else _named(named)
+        if self.is_development and is_local(asked):
+            return Viewer(business or DEFAULT_BUSINESS, NOBODY, Role.ADMIN)
+        host = asked.header(b"host", "").rpartition(":")[0] or asked.header(b"host", "")
+        found = await self._business(business, None if business else host.lower()[:LONGEST_HOST], database)
+        if found is None and business is None:
+            found = await self._business(DEFAULT_BUSINESS, None, database)
+        key, is_public = found or (business or DEFAULT_BUSINESS, False)
+        return Viewer(key, NOBODY, Role.PUBLIC, is_admitted=is_public)
+
+    async def _operating(self, viewer: Viewer, asked: Asked, database: Database) -> Viewer:
+        """An operator stands above the businesses, and chooses one."""
+        named = asked.header(b"x-business", None)
+        if named is None:
+            return viewer
+        found = await self._business(_named(named), None, database)
+        return viewer if found is None else replace(viewer, business_id=found[0])
+
+    async def _business(self, key: UUID | None, host: str | None, database: Database) -> tuple[UUID, bool] | None:
+        wanted = (key, host)
+        found = self.businesses.get(wanted)
+        if found is None:
+            row = await database.row(tenancy.chosen(key, host))
+            if row is None:
+                return None
+            found = (row.id, row.is_public)
+            self.businesses.keep(wanted, found)
+        return found
+
+
+RETRY = ((b"retry-after", b"1"),)
+
+
+def is_local(asked: Asked) -> bool:
+    """Whether a request comes from this machine, by no proxy, and for this machine: a page elsewhere could name another."""
+    client = asked.scope.get("client")
+    host = asked.header(b"host", "")
+    name = host[1 : host.find("]")] if host.startswith("[") else host.partition(":")[0]
+    is_forwarded = any(asked.header(header, None) is not None for header in FORWARDED)
+    return not is_forwarded and client is not None and is_loopback(client[0]) and is_loopback(name)
+
+
+def _viewer_of(claims: Mapping[str, Any], claim: str) -> Viewer:
+    """Read who a token's owner is to a business, from the claim that the issuer was told to make."""
+    told = claims.get(claim)
+    if not isinstance(told, dict):
+        raise TokenRefusedError(f"it has no claim {claim}")
+    try:
+        role = Role(str(told.get("role")))
+        business = key_of("Business", told["business"]) if "business" in told else DEFAULT_BUSINESS
+        kind = PERSON_OF.get(role)
+        person = None if kind is None else key_of(kind, told.get("person") or "")
+    except (ValueError, TypeError, Refusal):
+        raise TokenRefusedError(f"its claim {claim} names no role, business or person as we know them") from None
+    if role is Role.PUBLIC:
+        raise TokenRefusedError("it names nobody")
+    principal = f"{role.lower()}:{person}" if person else f"user:{claims['sub']}"
+    if not principal.isprintable() or len(principal) > 260:
+        raise TokenRefusedError("its subject cannot be written down")
+    return Viewer(business, principal, role, person)
+
+
+def _named(value: str) -> UUID:
+    try:
+        return key_of("Business", value)
+    except Refusal:
+        raise BadRequestError(400, "BAD_REQUEST", "X-Business must be the id of a business.") from None
+
+
+def _refuse(why: str) -> NoReturn:
+    """Tell the log why, and nobody else."""
+    log.info("a token was refused", extra={"why": why})
+    raise BadRequestError(401, "UNAUTHENTICATED", SENTENCE, CHALLENGE)

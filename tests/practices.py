@@ -1,0 +1,203 @@
+"""Two businesses of the same shape, with rows of each kind and words of their own: for tests of who sees what of whom."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import psycopg
+
+from models.business import DEFAULT_BUSINESS
+from models.node_id import encode
+from models.viewer import Role
+from tests.conftest import fresh_database
+from tests.tokens import Headers, Sql, bearers, token
+
+# Whatever somebody wrote in a business has its word in it.
+OUR_WORD, THEIR_WORD = "ALPHA", "BRAVO"
+THEIR_BUSINESS = UUID("00000000-0000-7000-8000-0000000000b2")
+THEIR_HOST = "bravo.example"
+HOUR, QUARTER = timedelta(hours=1), timedelta(minutes=15)
+MOST_HOLDS = 3
+# A hold of this length has lapsed before anybody can ask for it.
+NO_TIME, LONG = timedelta(milliseconds=1), timedelta(hours=24)
+
+
+@dataclass
+class Practice:
+    """A business: the keys of its rows by name, the type of each, and what a request of each role carries."""
+
+    business: UUID
+    word: str
+    noon: datetime
+    keys: dict[str, UUID] = field(default_factory=dict)
+    types: dict[str, str] = field(default_factory=dict)
+    headers: dict[Role, Headers] = field(default_factory=dict)
+
+    def __getitem__(self, name: str) -> str:
+        """The id of a row, as the API shows it."""
+        return encode(self.types[name], self.keys[name])
+
+    def note(self, name: str, type_name: str, key: UUID) -> UUID:
+        self.keys[name], self.types[name] = key, type_name
+        return key
+
+    def ids(self) -> dict[str, str]:
+        """One id of every type."""
+        return {type_name: self[name] for name, type_name in reversed(self.types.items())}
+
+
+@dataclass(frozen=True)
+class Practices:
+    """Where both are, and who they are; the first is open to the public, the second is not."""
+
+    url: str
+    ours: Practice
+    theirs: Practice
+
+
+@contextmanager
+def practices(cluster: str, migrated: str) -> Iterator[Practices]:
+    """Write both into a database of their own."""
+    with fresh_database(cluster, migrated) as url:
+        with psycopg.connect(url, autocommit=True) as owner:
+
+            def sql(statement: str, *values: Any) -> list[tuple[Any, ...]]:
+                done = owner.execute(statement, values or None)
+                return done.fetchall() if done.description else []
+
+            sql("INSERT INTO businesses (id, name, host) VALUES (%s, %s, %s)", THEIR_BUSINESS, THEIR_WORD, THEIR_HOST)
+            sql("UPDATE businesses SET name = %s, is_public = true WHERE id = %s", OUR_WORD, DEFAULT_BUSINESS)
+            noon = datetime.now(UTC).replace(minute=0, second=0, microsecond=0) + timedelta(days=3)
+            ours = _Founder(sql, Practice(DEFAULT_BUSINESS, OUR_WORD, noon)).found()
+            # No instant of theirs is one of ours.
+            theirs = _Founder(sql, Practice(THEIR_BUSINESS, THEIR_WORD, noon + 5 * timedelta(minutes=1))).found()
+        yield Practices(url, ours, theirs)
+
+
+def dump(url: str, business: UUID, *without: str) -> dict[str, list[str]]:
+    """Every row of a business, in every table but those that are left out, as text."""
+    with psycopg.connect(url, autocommit=True) as owner:
+        found = {
+            table: owner.execute(f"SELECT t::text FROM {table} t WHERE t.{key} = %s ORDER BY 1", [business]).fetchall()
+            for table, key in tables_of_businesses(owner)
+            if table not in without
+        }
+    return {table: [text for (text,) in rows] for table, rows in found.items()}
+
+
+def tables_of_businesses(owner: psycopg.Connection[Any]) -> list[tuple[str, str]]:
+    """Every table whose rows belong to a business, and the column that says to which."""
+    listed = owner.execute(
+        "SELECT c.relname, a.attname FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid"
+        " WHERE c.relkind IN ('r', 'p') AND c.relnamespace = 'public'::regnamespace"
+        " AND a.attname = CASE c.relname WHEN 'businesses' THEN 'id' ELSE 'business_id' END ORDER BY 1"
+    )
+    return [(table, key) for table, key in listed]
+
+
+@dataclass
+class _Founder:
+    """Writes the rows of one business, past the API."""
+
+    sql: Sql
+    made: Practice
+
+    def found(self) -> Practice:
+        self.made.note("business", "Business", self.made.business)
+        self._policy(None, LONG)
+        self._things()
+        self._people()
+        self._times()
+        self._claims()
+        self._policy(MOST_HOLDS, LONG)
+        self._keys()
+        return self.made
+
+    def _add(self, name: str, type_name: str, **values: Any) -> UUID:
+        row = {"business_id": self.made.business, **values}
+        table = {"ApiKey": "api_keys"}.get(type_name, f"{type_name.lower()}s")
+        marks = ", ".join(["%s"] * len(row))
+        ((key,),) = self.sql(f"INSERT INTO {table} ({', '.join(row)}) VALUES ({marks}) RETURNING id", *row.values())
+        return self.made.note(name, type_name, key)
+
+    def _policy(self, holds: int | None, hold_time: timedelta) -> None:
+        statement = "UPDATE businesses SET hold_limit = %s, hold_time = %s WHERE id = %s"
+        self.sql(statement, holds, hold_time, self.made.business)
+
+    def _things(self) -> None:
+        word = self.made.word
+        self._add("location", "Location", name=f"{word} Street", time_zone="Europe/Berlin")
+        self._add("service", "Service", name=f"{word} haircut")
+        self._add("resource", "Resource", name=f"{word} chair")
+
+    def _people(self) -> None:
+        word = self.made.word
+        for type_name, names in (
+            ("Provider", ("provider", "other provider")),
+            ("Client", ("client", "other client", "greedy client", "erased client")),
+        ):
+            for name in names:
+                mailbox = f"{name.replace(' ', '.')}@{word.lower()}.example"
+                named = {"first_name": f"{word} {name}", "last_name": f"{word} {type_name}", "email": mailbox}
+                self._add(name, type_name, **named, phone=f"+49 30 {word}", time_zone="Europe/Berlin")
+        self.sql(
+            "UPDATE clients SET first_name = 'Erased', last_name = 'Client', email = NULL, phone = NULL, time_zone = NULL,"
+            " erased_at = clock_timestamp() WHERE id = %s",
+            self.made.keys["erased client"],
+        )
+
+    def _times(self) -> None:
+        names = ("confirmed", "free", "held", "lapsed", "cancelled", "held by another", "spare")
+        for hour, name in enumerate(names):
+            self._time(f"{name} time", "provider", self.made.noon + hour * HOUR)
+        names = ("strange free", "strange confirmed", "strange held", "elsewhere", "first", "second", "third")
+        for hour, name in enumerate(names):
+            self._time(f"{name} time", "other provider", self.made.noon + hour * HOUR)
+        self._time("soon", "provider", self.made.noon - timedelta(days=3) + 3 * HOUR)
+
+    def _time(self, name: str, provider: str, start: datetime) -> None:
+        keys = self.made.keys
+        of = {"provider_id": keys[provider], "service_id": keys["service"], "location_id": keys["location"]}
+        self._add(name, "Appointment", **of, starts_at=start, ends_at=start + QUARTER)
+
+    def _claims(self) -> None:
+        self._claim("confirmed", "client", "confirmed time", "CONFIRMED")
+        self._claim("held", "client", "held time")
+        self._claim("held elsewhere", "client", "elsewhere time")
+        self._claim("cancelled", "client", "cancelled time")
+        self._claim("held by another", "other client", "held by another time")
+        self._claim("strange confirmed", "other client", "strange confirmed time", "CONFIRMED")
+        self._claim("strange held", "other client", "strange held time")
+        for turn in ("first", "second", "third"):
+            self._claim(turn, "greedy client", f"{turn} time")
+        self._policy(None, NO_TIME)
+        self._claim("lapsed", "client", "lapsed time")
+        closed = "UPDATE reservations SET status = 'CANCELLED', cancel_reason = %s WHERE id = %s"
+        self.sql(closed, f"{self.made.word} was ill", self.made.keys["cancelled"])
+
+    def _claim(self, name: str, client: str, time: str, status: str = "HELD") -> None:
+        keys = self.made.keys
+        note = f"{self.made.word} {name} note"
+        self._add(name, "Reservation", client_id=keys[client], appointment_id=keys[time], note=note, status=status)
+
+    def _keys(self) -> None:
+        keys, business = self.made.keys, self.made.business
+        persons = {Role.PROVIDER: keys["provider"], Role.CLIENT: keys["client"]}
+        self.made.headers = bearers(self.sql, persons, business=business, name=f"{self.made.word} till")
+        token(self.sql, Role.MANAGER, business=business, name=f"{self.made.word} ended")
+        ended = "UPDATE api_keys SET revoked_at = clock_timestamp() WHERE business_id = %s AND name LIKE '%%ended' RETURNING id"
+        ((key,),) = self.sql(ended, business)
+        self.made.note("ended key", "ApiKey", key)
+        ((entry,),) = self.sql("SELECT id FROM events WHERE business_id = %s ORDER BY id LIMIT 1", business)
+        self.made.note("entry", "AuditEntry", entry)
+        self.sql(
+            "INSERT INTO idempotency_keys (business_id, principal, key, request_hash, result_id, result)"
+            " VALUES (%s, 'anonymous', %s, %s, %s, '{}')",
+            business,
+            f"{self.made.word} key",
+            b"\0" * 32,
+            keys["confirmed"],
+        )

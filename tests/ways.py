@@ -1,0 +1,198 @@
+"""Ways: the shortest documents that ask for one field of the contract, by what a role may ask for on the way there."""
+
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from graphql import GraphQLField, get_named_type, is_composite_type, is_interface_type
+
+from models.node_id import encode
+from models.viewer import Role
+from schema.execution import CONTRACT
+from tests.access import ROLES, Coordinate
+from tests.practices import QUARTER, Practice
+
+ROOTS = ("Query", "Mutation")
+LEAF = "__typename"  # for everybody, and so a selection that adds nothing
+PLAIN = "{field} {inside}"
+NOTHING = encode("Reservation", UUID("0190ffff-ffff-7fff-8fff-ffffffffffff"))
+
+# What a mutation is sent so that nothing is written: what already is as it shall be, or what a rule refuses.
+HARMLESS = {
+    "providerCreate": '{{firstName: "", lastName: "x"}}',
+    "clientCreate": '{{firstName: "", lastName: "x"}}',
+    "appointmentBulkCreate": "{{providerId: {provider}, serviceId: {service}, locationId: {location}, {noon}}}",
+    "reservationCreate": "{{clientId: {client}, appointmentId: {confirmed time}}}",
+    "reservationConfirm": "{{reservationId: {confirmed}}}",
+    "reservationCancel": "{{reservationId: {cancelled}}}",
+    "apiKeyCreate": '{{name: "", role: ADMIN}}',
+    "apiKeyRevoke": "{{apiKeyId: {ended key}}}",
+    "businessCreate": '{{name: "", timeZone: "UTC"}}',
+    "businessUpdate": '{{expectedVersion: 0, name: "x"}}',
+    "clientExport": "{{clientId: {client}}}",
+    "clientErase": "{{clientId: {erased client}}}",
+}
+_TOO_MANY = 'startTime: "2100-01-01T00:00:00Z", endTime: "2100-12-01T00:00:00Z", slotMinutes: 1'
+_TWICE = "windows: [{{{noon}}}, {{{noon}}}]"
+_ACROSS = "slotMinutes: 10, {noon}"
+# What makes a mutation answer each kind of user error.
+REFUSED = {
+    "RefusedError": ("reservationConfirm", "{{reservationId: {nothing}}}"),
+    "InvalidInputError": ("clientCreate", HARMLESS["clientCreate"]),
+    "UnknownTimeZoneError": ("clientCreate", '{{firstName: "x", lastName: "x", timeZone: "Europe/Berli"}}'),
+    "SlotUnavailableError": ("reservationCreate", HARMLESS["reservationCreate"]),
+    "LeadTimeError": ("reservationCreate", "{{clientId: {client}, appointmentId: {soon}}}"),
+    "HoldExpiredError": ("reservationConfirm", "{{reservationId: {lapsed}}}"),
+    "IllegalStateError": ("reservationConfirm", "{{reservationId: {cancelled}}}"),
+    "DuplicateRowsError": ("appointmentBulkCreate", f"{{{{providerId: {{provider}}, {_TWICE}}}}}"),
+    "OverlappingRowsError": ("appointmentBulkCreate", f"{{{{providerId: {{provider}}, {_ACROSS}}}}}"),
+    "TooManyRowsError": ("appointmentBulkCreate", f"{{{{providerId: {{provider}}, {_TOO_MANY}}}}}"),
+    "TooManyHoldsError": ("reservationCreate", "{{clientId: {greedy client}, appointmentId: {free time}}}"),
+    "VersionConflictError": ("businessUpdate", HARMLESS["businessUpdate"]),
+}
+
+
+@dataclass(frozen=True)
+class Step:
+    """A field on the way, under the type that the document names; with the input of a mutation, where it is another."""
+
+    type: str
+    field: str
+    input: str | None = None
+
+    @property
+    def coordinate(self) -> Coordinate:
+        return self.type, self.field
+
+    @property
+    def definition(self) -> GraphQLField:
+        return _fields(self.type)[self.field]
+
+    @property
+    def interfaces(self) -> Sequence[Any]:
+        type_: Any = CONTRACT.type_map[self.type]
+        found: Sequence[Any] = type_.interfaces
+        return found
+
+    @property
+    def target(self) -> str:
+        return get_named_type(self.definition.type).name
+
+
+@dataclass(frozen=True)
+class Way:
+    """The steps from a root to a field. It is `certain` that the field is answered, not only that it may be asked for."""
+
+    steps: tuple[Step, ...]
+    is_certain: bool = True
+
+    @property
+    def names(self) -> list[str]:
+        return [step.field for step in self.steps]
+
+    def is_open_to(self, role: Role) -> bool:
+        return all(role in ROLES.get(step.coordinate, ()) for step in self.steps)
+
+    def document(self, practice: Practice, leaf: str = PLAIN, rest: str = "") -> str:
+        """Write it; `leaf` says how the last field is selected, `rest` what stands after the operation."""
+        last = self.steps[-1]
+        filled = {
+            "field": self._text(len(self.steps) - 1, practice),
+            "inside": f"{{ {LEAF} }}" if is_composite_type(get_named_type(last.definition.type)) else "",
+            "type": last.type,
+            "interface": next((each.name for each in last.interfaces), last.type),
+        }
+        inside = leaf.format_map(filled)
+        for place in range(len(self.steps) - 2, -1, -1):
+            step, following = self.steps[place], self.steps[place + 1]
+            if following.type != step.target:
+                inside = f"... on {following.type} {{ {inside} }}"
+            if step.type == "Mutation" and following.field != "userErrors":
+                inside += f" userErrors {{ {LEAF} }}"  # else a refusal would be an error, and there were no payload
+            inside = f"{self._text(place, practice)} {{ {inside} }}"
+        return f"{self.kind} Q {{ {inside} }} {rest.format_map(filled)}"
+
+    def is_last_alone(self, role: Role) -> bool:
+        """Whether the last field alone is not for a role."""
+        return all(role in ROLES[step.coordinate] for step in self.steps[:-1]) and not self.is_open_to(role)
+
+    @property
+    def kind(self) -> str:
+        return "mutation" if self.steps[0].type == "Mutation" else "query"
+
+    def _text(self, place: int, practice: Practice) -> str:
+        step = self.steps[place]
+        following = self.steps[place + 1].type if place < len(self.steps) - 1 else ""
+        return step.field + _arguments(step, following, practice)
+
+
+def way_to(coordinate: Coordinate, role: Role) -> Way:
+    """The shortest way to a field that a role may take; if there is none, the shortest that leads there at all."""
+    type_name, field = coordinate
+    last = Step(type_name, field)
+    if type_name in REFUSED:
+        mutation, text = REFUSED[type_name]
+        payload = Step("Mutation", mutation, text)
+        way = Way((payload, Step(payload.target, "userErrors"), last))
+        return way if way.is_open_to(role) else _other_way(last, role, way)
+    steps = _to(type_name, role)
+    steps = _to(type_name, None) if steps is None else steps
+    assert steps is not None, f"nothing leads to {type_name}"
+    return Way((*steps, last))
+
+
+def _other_way(last: Step, role: Role, usual: Way) -> Way:
+    """A way on which the document is the same, and the answer is another kind of error."""
+    steps = _to("UserError", role)
+    return usual if steps is None else Way((*steps, last), is_certain=False)
+
+
+def _to(type_name: str, role: Role | None) -> tuple[Step, ...] | None:
+    """Search by breadth. A type that an interface leads to is a step further, so that its own fields come first."""
+    waiting: deque[tuple[str, tuple[Step, ...]]] = deque((root, ()) for root in ROOTS)
+    seen = set(ROOTS)
+    while waiting:
+        here, steps = waiting.popleft()
+        if here == type_name:
+            return steps
+        for step, target in _onward(here):
+            if target not in seen and (role is None or role in ROLES.get(step.coordinate, ())):
+                seen.add(target)
+                waiting.append((target, (*steps, step)))
+    return None
+
+
+def _onward(type_name: str) -> Iterator[tuple[Step, str]]:
+    for name, field in _fields(type_name).items():
+        target = get_named_type(field.type)
+        if is_composite_type(target):
+            step = Step(type_name, name)
+            yield step, target.name
+            for possible in CONTRACT.get_possible_types(target) if is_interface_type(target) else ():
+                yield step, possible.name
+
+
+def _fields(type_name: str) -> Mapping[str, GraphQLField]:
+    type_: Any = CONTRACT.type_map[type_name]
+    fields: Mapping[str, GraphQLField] = type_.fields
+    return fields
+
+
+def _arguments(step: Step, following: str, practice: Practice) -> str:
+    """Fill in what a field needs, with the rows that the persons of a practice see."""
+    if step.type == "Mutation":
+        return f"(input: {written(step.input or HARMLESS[step.field], practice)})"
+    if step.type != "Query" or not {"id", "ids"} & step.definition.args.keys():
+        return ""
+    wanted = following if step.target == "Node" else step.target
+    key = practice.ids().get(wanted, practice["location"])
+    return f'(ids: ["{key}"])' if "ids" in step.definition.args else f'(id: "{key}")'
+
+
+def written(text: str, practice: Practice) -> str:
+    """Fill a mutation's input with the ids of a practice."""
+    noon = f'startTime: "{practice.noon.isoformat()}", endTime: "{(practice.noon + QUARTER).isoformat()}"'
+    ids = {name: f'"{practice[name]}"' for name in practice.keys}
+    return text.format_map({**ids, "noon": noon, "nothing": f'"{NOTHING}"'})
