@@ -25,7 +25,7 @@ COPY schema schema
 COPY server server
 COPY migrations migrations
 # The file system is read-only when it runs, so what can be compiled is compiled now.
-RUN python -m compileall -q models resolvers schema server migrations
+RUN python -m compileall -q compiler migrations models resolvers schema server
 USER holdfast
 EXPOSE 8000
 HEALTHCHECK --interval=10s --timeout=3s --start-period=30s --retries=3 \

@@ -90,7 +90,7 @@ class World:
                 statement = sql.SQL("ALTER TABLE {} {} ROW LEVEL SECURITY")
                 connection.execute(statement.format(sql.Identifier(table), change))
             connection.execute("UPDATE businesses SET hold_limit = %s", [MOST_HOLDS])
-            trigger = sql.SQL("ALTER TABLE reservations {} TRIGGER limit_holds")
+            trigger = sql.SQL("ALTER TABLE reservations {} TRIGGER admit")
             connection.execute(trigger.format(change))
 
     def key(self) -> str:

@@ -52,7 +52,7 @@ class Variables:
     def read(self, given: dict[str, Any]) -> VariableValues:
         """Check the values that were sent; what is wrong with them, the ordinary road tells."""
         if not self.needed <= given.keys():
-            values = get_variable_values(CONTRACT, self.definitions, given)
+            values = get_variable_values(CONTRACT, self.definitions, given, max_errors=1)
             if not isinstance(values, VariableValues):
                 raise OrdinaryRoad("its variables are refused")
             return values

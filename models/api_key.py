@@ -24,7 +24,6 @@ from sqlalchemy import (
     Uuid,
     and_,
     cast,
-    exists,
     func,
     insert,
     select,
@@ -190,8 +189,11 @@ def _has_person(viewer: Viewer, wanted: NewKey) -> ColumnElement[bool]:
     if wanted.person_id is None:
         return true()
     record: Any = Provider if wanted.role is Role.PROVIDER else Client
-    return exists().where(
-        record.business_id == viewer.business_id, record.id == wanted.person_id, record.erased_at.is_(None)
+    return (  # locked: nobody is erased meanwhile
+        select(record.id)
+        .where(record.business_id == viewer.business_id, record.id == wanted.person_id, record.erased_at.is_(None))
+        .with_for_update(read=True, key_share=True)
+        .exists()
     )
 
 

@@ -23,7 +23,7 @@ from models import text, zone
 from models.idempotency_key import Key, is_new, remembered
 from models.record import OfBusiness, bound, columns
 from models.relation import rows
-from models.viewer import Viewer
+from models.viewer import Sight, Viewer
 
 
 class Person(OfBusiness):
@@ -103,12 +103,17 @@ class Sought:
 
 
 def found(record: Any, viewer: Viewer, sought: Sought) -> Select[Any]:
-    """Select persons; what is sought may stand in both names or the email address, to the letter but for case."""
+    """Select persons; what is sought may stand in both names, to the letter but for case.
+
+    For whoever may read email addresses it may stand there, too: others could find them out by seeking.
+    """
     statement = rows(record, viewer)
     if sought.search is None:
         return statement
     full_name = func.concat(record.first_name, " ", record.last_name)
-    return statement.where(or_(_contains(full_name, sought.search), _contains(record.email, sought.search)))
+    in_name, in_email = _contains(full_name, sought.search), _contains(record.email, sought.search)
+    reads_email = viewer.sight in (Sight.ALL, Sight.PROVIDER)
+    return statement.where(or_(in_name, in_email) if reads_email else in_name)
 
 
 def _contains(text: ColumnElement[str], part: str) -> ColumnElement[bool]:

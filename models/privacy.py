@@ -19,6 +19,7 @@ from models.reservation import CANCELLED, HELD, Reservation
 from models.service import Service
 from models.viewer import Role, Viewer
 
+MOST_ENTRIES = 10_000  # of a history: each export adds one to the next
 EXPORTED = "audit.client.exported.v1"
 ERASED_NAME = {"first_name": "Erased", "last_name": "Client"}
 ERASED_KEY = "Erased client"
@@ -74,7 +75,9 @@ def keys_of(viewer: Viewer, client_id: UUID) -> Select[Any]:
 
 def history_of(viewer: Viewer, ids: list[UUID]) -> Select[Any]:
     """Select what was done to things, and who read them, the newest first."""
-    return rows(AuditEntry, viewer).where(AuditEntry.thing_id.in_(ids)).order_by(AuditEntry.id.desc())
+    return (
+        rows(AuditEntry, viewer).where(AuditEntry.thing_id.in_(ids)).order_by(AuditEntry.id.desc()).limit(MOST_ENTRIES)
+    )
 
 
 def lock_client(viewer: Viewer, erasure: Erasure, authored: ColumnElement[bool]) -> Select[Any]:

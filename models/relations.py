@@ -56,6 +56,12 @@ def _calendar(viewer: Viewer) -> Select[Any]:
     )
 
 
+def _reserved_with(viewer: Viewer) -> Select[Any]:
+    """With whom else a client reserved is told to no provider, just as those reservations are not."""
+    providers = rows(Provider, viewer)
+    return providers.where(Provider.id == viewer.person_id) if viewer.sight is Sight.PROVIDER else providers
+
+
 def _reservations(viewer: Viewer, wanted: Wanted) -> Select[Any]:
     return reservation.narrow(rows(Reservation, viewer), wanted)
 
@@ -123,6 +129,7 @@ CLIENT_PROVIDERS = Many(
         Reservation.client_id == client,
     ),
     BY_NAME,
+    base=_reserved_with,
 )
 CLIENT_RESERVATIONS = Many("Client.reservations", Reservation, lambda client: Reservation.client_id == client, BY_START)
 CLIENT_ACTIVE_RESERVATIONS = Many(

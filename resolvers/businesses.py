@@ -8,8 +8,9 @@ from sqlalchemy import Row
 from models import Business, business, tenancy
 from models.business import NewBusiness, Revision
 from models.idempotency_key import Key, remember
-from models.refusal import Busy, HostTaken, NotFound, VersionConflict
+from models.refusal import Busy, Forbidden, HostTaken, NotFound, VersionConflict
 from models.relation import rows
+from models.viewer import Role
 from resolvers.context import Context
 from resolvers.database import Statements
 from resolvers.idempotency import read_key, replayed
@@ -54,6 +55,8 @@ async def _create(context: Context, statements: Statements, wanted: NewBusiness,
 
 async def update_business(context: Context, wanted: Revision, idempotency_key: str | None) -> Row[Any] | None:
     """Change the policies of the viewer's business."""
+    if wanted.host is not None and context.viewer.role is not Role.OPERATOR:
+        raise Forbidden("host", problem="Only an OPERATOR gives a host to a business, or takes it away.")
     row = await written(context, UPDATE, Request(wanted, idempotency_key))
     context.outdated.append(context.business)
     return row

@@ -10,7 +10,7 @@ from sqlalchemy import Row
 from models import privacy
 from models.idempotency_key import Key
 from models.privacy import Erasure
-from models.refusal import NotFound
+from models.refusal import Forbidden, NotFound
 from resolvers.context import Context
 from resolvers.database import Statements
 from resolvers.idempotency import keep, read_key, replayed
@@ -30,6 +30,8 @@ class Export:
 
 async def export_client(context: Context, client_id: UUID) -> Export:
     """Read all that is kept about a client; that it was told stands on record in the same transaction."""
+    if not context.viewer.is_reader:
+        raise Forbidden(problem="This key's scopes do not contain READ, which an export needs.")
 
     async def work(statements: Statements) -> Export:
         viewer = context.viewer

@@ -20,6 +20,7 @@ from resolvers.context import Context
 from resolvers.database import Statements
 from resolvers.idempotency import keep, read_key, replayed
 
+MOST_TOLD = 100
 APPOINTMENTS = Listed("AppointmentBulkCreatePayload.appointments", Appointment, BY_START)
 
 
@@ -52,7 +53,8 @@ class Published:
 
     @property
     def refusals(self) -> list[Refusal]:
-        return [outcome.refusal for outcome in self.outcomes if outcome.refusal]
+        """Why windows were left out: the first so many, since each is a sentence."""
+        return [outcome.refusal for outcome in self.outcomes if outcome.refusal][:MOST_TOLD]
 
 
 async def publish_windows(context: Context, publication: Publication, idempotency_key: str | None) -> Published:

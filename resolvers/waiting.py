@@ -11,6 +11,7 @@ import psycopg
 T = TypeVar("T")
 MOST_WAITING = 500
 SECONDS_TO_WAIT = 2.0
+TOLD_AT_ONCE = 8  # whoever is told has more to do than this queue, and all others wait for it
 
 
 class Queue(Generic[T]):
@@ -46,13 +47,18 @@ class Queue(Generic[T]):
     def turn_away(self) -> None:
         """Tell whoever has waited too long."""
         now = self._now()
-        while self.waiting:
-            answer, (since, _) = next(iter(self.waiting.items()))
+        for _ in range(TOLD_AT_ONCE):
+            if not self.waiting:
+                break
+            answer, (since, _wanted) = next(iter(self.waiting.items()))
             if since + self._seconds > now:
                 self._wake(since + self._seconds - now)
                 return
             self._fail(answer, "no lane had room in time")
-        self._sleep()
+        if self.waiting:
+            self._wake(0)
+        else:
+            self._sleep()
 
     def clear(self, reason: str) -> None:
         """Tell everybody that nobody will come for them."""

@@ -33,6 +33,7 @@ DESK_OR_CLIENT = allowed(Role.ADMIN, Role.MANAGER, Role.FRONT_DESK, Role.CLIENT)
 MANAGERS = allowed(Role.ADMIN, Role.MANAGER)
 ADMINS = allowed(Role.ADMIN)
 KEEPERS = allowed(Role.OPERATOR, Role.ADMIN)
+MANAGERS_OR_OPERATOR = allowed(Role.OPERATOR, Role.ADMIN, Role.MANAGER)
 OPERATORS = allowed(Role.OPERATOR)
 
 Coordinate = tuple[str, str]

@@ -11,7 +11,7 @@ from models.node_id import encode
 from models.viewer import PERSON_OF, Role
 from schema.access import EVERYBODY, KEEPERS
 from schema.declaration import Identity
-from schema.error import UserError
+from schema.error import UserError, user_errors
 
 strawberry.enum(ApiKeyScope, description=ApiKeyScope.__doc__)
 
@@ -68,9 +68,7 @@ class ApiKeyCreatePayload:
         default=None,
         description="What the program sends as its bearer token. Shown now and never again: keep it secret.",
     )
-    user_errors: list[UserError] = strawberry.field(
-        default_factory=list, description="Why nothing was written; empty when all went well."
-    )
+    user_errors: list[UserError] = user_errors()
 
 
 @strawberry.input(description="An API key to be revoked.")
@@ -83,6 +81,4 @@ class ApiKeyRevokePayload:
     api_key: Any = strawberry.field(
         graphql_type=ApiKey | None, default=None, description="Null when nothing was written."
     )
-    user_errors: list[UserError] = strawberry.field(
-        default_factory=list, description="Why nothing was written; empty when all went well."
-    )
+    user_errors: list[UserError] = user_errors()

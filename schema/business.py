@@ -2,7 +2,7 @@
 
 import strawberry
 
-from schema.access import EVERYBODY, KEEPERS
+from schema.access import EVERYBODY, MANAGERS_OR_OPERATOR
 from schema.node import Node
 from schema.scalars import TimeZone
 
@@ -20,6 +20,7 @@ class Business(Node):
     )
     is_public: bool = strawberry.field(description="Whether anybody may browse it without a token.")
     host: str | None = strawberry.field(
-        description="Whoever asks at this host without a token browses this business.", directives=[KEEPERS]
+        description="Whoever asks at this host without a token browses this business.",
+        directives=[MANAGERS_OR_OPERATOR],
     )
-    version: int = strawberry.field(description="Grows by one with each change.", directives=[KEEPERS])
+    version: int = strawberry.field(description="Grows by one with each change.", directives=[MANAGERS_OR_OPERATOR])

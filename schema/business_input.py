@@ -7,7 +7,7 @@ import strawberry
 from models.business import NewBusiness, Revision
 from schema.access import EVERYBODY
 from schema.business import Business
-from schema.error import UserError
+from schema.error import UserError, user_errors
 from schema.scalars import TimeZone
 
 KEY = "Sent again under the same key, a request is answered again. Kept for 24 hours."
@@ -30,9 +30,7 @@ class BusinessCreatePayload:
     business: Any = strawberry.field(
         graphql_type=Business | None, default=None, description="Null when nothing was written."
     )
-    user_errors: list[UserError] = strawberry.field(
-        default_factory=list, description="Why nothing was written; empty when all went well."
-    )
+    user_errors: list[UserError] = user_errors()
 
 
 @strawberry.input(description="What is to change of your business. What is left out, or null, stays as it is.")
@@ -64,6 +62,4 @@ class BusinessUpdatePayload:
     business: Any = strawberry.field(
         graphql_type=Business | None, default=None, description="Null when nothing was written."
     )
-    user_errors: list[UserError] = strawberry.field(
-        default_factory=list, description="Why nothing was written; empty when all went well."
-    )
+    user_errors: list[UserError] = user_errors()

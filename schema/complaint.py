@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 from graphql import (
@@ -33,6 +34,7 @@ _NULL = re.compile(r"Expected (?:a )?value of non-null type")
 _ENUM = re.compile(r"Enum '(\w+)' cannot|in '(\w+)' enum", re.DOTALL)
 
 Path = Sequence[str | int]
+MOST_SAID = 10
 
 
 def of_variable(
@@ -44,9 +46,16 @@ def of_variable(
 
     def report(error: GraphQLError, path: Path) -> None:
         said.append(_complaint(known, error, [*root, *path]))
+        if len(said) == MOST_SAID:
+            raise _EnoughError
 
-    validate_input_value(value, type_, report, hide_suggestions)
+    with suppress(_EnoughError):
+        validate_input_value(value, type_, report, hide_suggestions)
     return said
+
+
+class _EnoughError(Exception):
+    """Enough was said: each complaint looks at the whole value again."""
 
 
 class LiteralsOfCorrectType(ValuesOfCorrectTypeRule):

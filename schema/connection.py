@@ -8,7 +8,7 @@ from models.page import DEFAULT_SIZE, Page
 from models.relation import Many, One
 from resolvers import connections
 from schema.access import EVERYBODY, Allowed
-from schema.cost import ListSize
+from schema.cost import Cost, ListSize
 from schema.declaration import FirstOf, Info, Linked, Personal, Related, SameAs
 
 __all__ = ["Info"]
@@ -76,7 +76,9 @@ class Connection(Generic[T]):
             end_cursor=root.cursor(page.rows[-1]) if page.rows else None,
         )
 
-    @strawberry.field(description="How long the whole list is. Counted only when selected.")
+    @strawberry.field(
+        description="How long the whole list is. Counted only when selected.", directives=[Cost(weight="100")]
+    )
     async def total_count(root: strawberry.Parent[connections.Connection]) -> int:  # noqa: N805
         return await root.count()
 
@@ -85,8 +87,6 @@ PAGED = ListSize(assumed_size=DEFAULT_SIZE, slicing_arguments=["first", "last"],
 NUMBERED = ListSize(
     assumed_size=DEFAULT_SIZE, slicing_arguments=["first", "last", "limit"], sized_fields=["edges", "nodes"]
 )
-FEW = ListSize(assumed_size=3)
-"""Where a list is never longer than a sentence."""
 
 
 def many(relation: Many, description: str, *rules: Allowed) -> Any:
@@ -132,4 +132,4 @@ def same_as(column: str, description: str) -> Any:
 
 def personal(column: str, description: str) -> Any:
     """Declare a column that tells something about a person: whoever reads it is on the audit log."""
-    return strawberry.field(description=description, extensions=[Personal(column)])
+    return strawberry.field(description=description, extensions=[Personal(column)], directives=[Cost(weight="2")])

@@ -51,6 +51,10 @@ class ListSize:
     sized_fields: list[str] | None = strawberry.UNSET
 
 
+FEW = ListSize(assumed_size=3)
+"""The size of a list that seldom has more than one."""
+
+
 @dataclass(frozen=True)
 class Price:
     """What is known of a field before anybody asks for it."""

@@ -23,6 +23,7 @@ from models.refusal import Refusal, Refusals
 from models.zone import written
 from schema.access import EVERYBODY
 from schema.connection import several
+from schema.cost import FEW
 from schema.reservation import ReservationStatus
 
 
@@ -58,6 +59,11 @@ class UserError:
     retryable: bool = strawberry.field(description="Whether the same request may succeed if it is sent again.")
 
 
+def user_errors(description: str = "Why nothing was written; empty when all went well.") -> Any:
+    """Declare the refusals of a payload."""
+    return strawberry.field(default_factory=list, description=description, directives=[FEW])
+
+
 @strawberry.type(description="A refusal that needs no more words.", directives=[EVERYBODY])
 class RefusedError(UserError):
     pass
@@ -76,7 +82,9 @@ class UnknownTimeZoneError(UserError):
 @strawberry.type(description="The appointment is held or booked by someone else.", directives=[EVERYBODY])
 class SlotUnavailableError(UserError):
     alternatives: Any = strawberry.field(
-        graphql_type=several("Appointment"), description="The nearest free appointments of the same provider, up to 3."
+        graphql_type=several("Appointment"),
+        description="The nearest free appointments of the same provider, up to 3.",
+        directives=[FEW],
     )
 
 

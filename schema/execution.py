@@ -44,6 +44,8 @@ NOT_ONE = "The document has not exactly one operation; name the one that is mean
 
 
 NOTHING = Weight()
+# What is wrong with a document is found out anew each time it is sent.
+WRONG = Weight(cost=100)
 
 
 @dataclass(frozen=True)
@@ -54,6 +56,7 @@ class Question:
     variables: dict[str, Any]
     operation_name: str | None = None
     sha256: str | None = None  # the hash under which its sender wants the document to be kept
+    size: int = 0  # bytes of the body
 
 
 @dataclass(frozen=True)
@@ -116,7 +119,7 @@ class Documents:
             else:
                 checked = self._kept.found(text, lambda: self._checked(text))
         except _InvalidError as invalid:
-            return Prepared(None, None, invalid.shaped)
+            return Prepared(None, None, invalid.shaped, weight=WRONG)
         operation = get_operation_ast(checked.document, name)
         if operation is None:
             problem = f"The document has no operation {name[:100]!r}." if name else NOT_ONE
@@ -160,6 +163,7 @@ async def answer(prepared: Prepared, question: Question, context: Context) -> di
         variable_values=question.variables,
         operation_name=question.operation_name,
         hide_suggestions=prepared.hides_suggestions,
+        max_coercion_errors=complaint.MOST_SAID,
     )
     done: ExecutionResult = await result if isawaitable(result) else result
     if done.data is None and done.errors and all(error.path is None for error in done.errors):

@@ -21,8 +21,9 @@ from schema.business_input import (
     BusinessUpdatePayload,
 )
 from schema.connection import Info, maybe
+from schema.cost import Cost
 from schema.declaration import Written
-from schema.error import Refusing, UserError
+from schema.error import Refusing, UserError, user_errors
 from schema.privacy import (
     MANAGERS_OR_CLIENT,
     ClientEraseInput,
@@ -36,24 +37,26 @@ from schema.scalars import TimeZone
 KEY = "Sent again under the same key, a request is answered again (as things stand by then), not done again. Kept for 24 hours."
 
 
-def mutation(description: str, *rules: Allowed) -> Any:
+WRITES = Cost(weight="10")
+
+
+def mutation(description: str, *rules: Allowed, cost: Cost = WRITES) -> Any:
     """Declare a mutation. Each has a Refusing of its own, which keeps the field whose payload it makes."""
-    return strawberry.mutation(description=description, extensions=[Refusing()], directives=rules)
+    return strawberry.mutation(description=description, extensions=[Refusing()], directives=[cost, *rules])
 
 
 def writing(write: Write, payload: type, description: str, *rules: Allowed) -> Any:
     """Declare a mutation that one statement makes; the function reads what is asked for."""
     return strawberry.mutation(
-        graphql_type=payload, description=description, extensions=[Written(write), Refusing()], directives=rules
+        graphql_type=payload,
+        description=description,
+        extensions=[Written(write), Refusing()],
+        directives=[WRITES, *rules],
     )
 
 
 def thing(name: str) -> Any:
     return strawberry.field(graphql_type=maybe(name), default=None, description="Null when nothing was written.")
-
-
-def user_errors() -> Any:
-    return strawberry.field(default_factory=list, description="Why nothing was written; empty when all went well.")
 
 
 @strawberry.input
@@ -208,7 +211,9 @@ class Mutation:
         return BusinessUpdatePayload(business=row)
 
     @mutation(
-        "Tell all that is kept about a client; a client gets their own. The audit says who got it.", MANAGERS_OR_CLIENT
+        "Tell all that is kept about a client; a client gets their own. The audit says who got it.",
+        MANAGERS_OR_CLIENT,
+        cost=Cost(weight="500"),
     )
     async def client_export(self, info: Info, input: ClientExportInput) -> ClientExportPayload:  # noqa: A002
         client = key_of("Client", input.client_id, "clientId")

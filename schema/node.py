@@ -9,7 +9,7 @@ from models import relations
 from models.page import Page
 from schema.access import EVERYBODY, MANAGERS
 from schema.audit_entry import AuditEntry
-from schema.connection import After, Before, Connection, First, Last
+from schema.connection import PAGED, After, Before, Connection, First, Last
 from schema.declaration import Identity, Related
 
 
@@ -24,7 +24,7 @@ class Node:
         description="What was done to it, and who read what is personal of it, the newest first. "
         "That appointments were published is told of their provider.",
         extensions=[Related(relations.NODE_HISTORY)],
-        directives=[MANAGERS],
+        directives=[PAGED, MANAGERS],
     )
     def history(self, first: First = None, after: After = None, last: Last = None, before: Before = None) -> Any:
         return Page.read(relations.NODE_HISTORY.listed, first, after, last, before)

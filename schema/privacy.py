@@ -17,7 +17,7 @@ from resolvers.privacy import Export
 from schema.access import EVERYBODY, allowed
 from schema.audit_entry import difference, type_of
 from schema.connection import maybe
-from schema.error import UserError
+from schema.error import UserError, user_errors
 
 MANAGERS_OR_CLIENT = allowed(Role.ADMIN, Role.MANAGER, Role.CLIENT)
 PERSON = ("id", "first_name", "last_name", "email", "phone", "time_zone", "created_at", "version")
@@ -42,9 +42,7 @@ class ClientExportPayload:
         description="All that is kept: the client, their reservations, their API keys, and the history of all of these "
         "with everybody who read it. Null when nothing was told.",
     )
-    user_errors: list[UserError] = strawberry.field(
-        default_factory=list, description="Why nothing was told; empty when all went well."
-    )
+    user_errors: list[UserError] = user_errors("Why nothing was told; empty when all went well.")
 
     @classmethod
     def of(cls, export: Export) -> "ClientExportPayload":
@@ -74,9 +72,7 @@ class ClientErasePayload:
     client: Any = strawberry.field(
         graphql_type=maybe("Client"), default=None, description="What is left of them; null when nothing was erased."
     )
-    user_errors: list[UserError] = strawberry.field(
-        default_factory=list, description="Why nothing was erased; empty when all went well."
-    )
+    user_errors: list[UserError] = user_errors("Why nothing was erased; empty when all went well.")
 
 
 def _told(type_name: str, row: Row[Any], names: tuple[str, ...]) -> dict[str, Any]:

@@ -8,12 +8,12 @@ import strawberry
 from models import Appointment
 from models.node_id import key_of
 from models.page import Page
-from models.publication import BulkMode, ErrorPolicy, Publication, Window
-from models.refusal import InvalidInput, Refusal
+from models.publication import LARGEST_BULK, BulkMode, ErrorPolicy, Publication, Window
+from models.refusal import InvalidInput, Refusal, TooManyRows
 from resolvers.publications import APPOINTMENTS, Published, WindowOutcome, published_in
 from schema.access import EVERYBODY
 from schema.connection import PAGED, After, Before, First, Info, Last, page_of, several
-from schema.error import UserError, shown
+from schema.error import UserError, shown, user_errors
 
 strawberry.enum(BulkMode, description=BulkMode.__doc__)
 strawberry.enum(ErrorPolicy, description=ErrorPolicy.__doc__)
@@ -67,9 +67,8 @@ class AppointmentBulkCreatePayload:
     kept: int = strawberry.field(default=0, description="Appointments that were there already.")
     removed: int = strawberry.field(default=0, description="Unbooked appointments that were withdrawn.")
     results: list[WindowResult] = strawberry.field(default_factory=list, description="What became of each window.")
-    user_errors: list[UserError] = strawberry.field(
-        default_factory=list,
-        description="Why nothing was written; with REJECT_FAILED_ROWS, why a part was left out.",
+    user_errors: list[UserError] = user_errors(
+        "Why nothing was written; with REJECT_FAILED_ROWS, why a part was left out."
     )
     published: strawberry.Private[Published | None] = None
 
@@ -123,6 +122,8 @@ def _windows(sent: AppointmentBulkCreateInput) -> tuple[Window, ...]:
     if sent.windows is not None:
         if sent.start_time or sent.end_time:
             raise InvalidInput("windows", problem="Send either windows or startTime and endTime.")
+        if len(sent.windows) > LARGEST_BULK:  # each makes an appointment at least
+            raise TooManyRows("windows", found=len(sent.windows), limit=LARGEST_BULK)
         return tuple(Window(w.start_time, w.end_time, ("windows", n)) for n, w in enumerate(sent.windows))
     if sent.start_time is None or sent.end_time is None:
         missing = "startTime" if sent.start_time is None else "endTime"

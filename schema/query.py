@@ -43,7 +43,10 @@ from schema.filter import reservations as wanted_reservations
 from schema.node import Node
 from schema.viewer import Viewer
 
-Search = Annotated[str | None, strawberry.argument(description="Looked for in names and email addresses, as it is.")]
+Search = Annotated[
+    str | None,
+    strawberry.argument(description="Looked for in names, and in email addresses by whoever may read them, as it is."),
+]
 Limit = Annotated[int | None, strawberry.argument(description="For numbered pages, instead of cursors: 1 to 100.")]
 FREE_BY_START = AVAILABLE_APPOINTMENTS.listed(BY_START)
 NEWEST_ENTRIES = AUDIT_ENTRIES.listed(NEWEST_FIRST)
@@ -153,7 +156,7 @@ class Query:
         graphql_type=Connection[AuditEntry],
         description="What was done in the business, and who read what is personal, the newest first.",
         extensions=[Listed(AUDIT_ENTRIES)],
-        directives=[ADMINS],
+        directives=[PAGED, ADMINS],
     )
     def audit_entries(
         self,

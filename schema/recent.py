@@ -24,6 +24,10 @@ class Recent(Generic[K, V]):
     def __len__(self) -> int:
         return len(self._kept)
 
+    def known(self, key: K) -> V | None:
+        """Find a value, if it was made; to ask for what is not there leaves no trace."""
+        return self._kept.get(key)
+
     def found(self, key: K, make: Callable[[], V]) -> V:
         """Find a value, or make it."""
         value = self._kept.get(key)

@@ -5,17 +5,18 @@ from dataclasses import dataclass
 from typing import Any
 
 from models.refusal import Refusal, Timeout
-from models.viewer import Viewer
+from models.viewer import Role, Viewer
 from schema.execution import Documents, Prepared, Question
 from schema.limits import Limits
 from server.identity import RETRY, Identity
 from server.persisted import persisted
 from server.rate import Allowance, Rate, address_of, cost
-from server.request import Asked, BadRequestError, Headers
+from server.request import LARGEST_QUERY, Asked, BadRequestError, Headers
 from server.settings import Settings
 from server.token import Tokens
 
 COST_OF_A_BAD_TOKEN = 100  # so that guessing is soon over
+BEGUN_AT_ONCE = 16  # questions in one turn of the event loop: others, who ask whether we are alive, wait for no more
 
 
 @dataclass(frozen=True)
@@ -47,12 +48,18 @@ class Gate:
         self.persisted = persisted(settings.trusted_documents, self.documents)
         self.identity = Identity(settings, _tokens(settings))
         self.rate = _rate(settings)
+        self.is_open = not settings.rate_limit_anonymous  # to whoever has no token, without a limit
+        self._begun = 0
 
     async def admit(self, asked: Asked, question: Question, until: float) -> Admitted:
         """Say who asks, have them pay, and find out whether they may ask for this."""
+        await self._begin()
         prepared = self.documents.prepare(question)
         if not asked.is_post and prepared.operation and not prepared.is_query:
             raise BadRequestError(405, "METHOD_NOT_ALLOWED", "Send a mutation by POST.", ((b"allow", b"POST"),))
+        if prepared.is_query and question.size > LARGEST_QUERY:
+            sentence = f"The body has {question.size} bytes; a query may have {LARGEST_QUERY}."
+            raise BadRequestError(413, "BODY_TOO_LARGE", sentence)
         if prepared.operation and question.sha256:
             self.persisted.keep(question)
         viewer = await self._viewer(asked, until)
@@ -60,11 +67,24 @@ class Gate:
         allowance = await self._spend(asked, viewer, min(price, self.limits.cost))
         return Admitted(question, prepared, viewer, price, allowance, prepared.refused(price, viewer, self.limits))
 
+    async def _begin(self) -> None:
+        """Wait for the next turn of the event loop, if many have begun in this one."""
+        while self._begun >= BEGUN_AT_ONCE:  # noqa: ASYNC110 -- a turn is what is waited for
+            await asyncio.sleep(0)
+        if not self._begun:
+            asyncio.get_running_loop().call_soon(self._turn)
+        self._begun += 1
+
+    def _turn(self) -> None:
+        self._begun = 0
+
     async def close(self) -> None:
         if self.rate is not None:
             await self.rate.close()
 
     async def _viewer(self, asked: Asked, until: float) -> Viewer:
+        if self.identity.is_unheard(asked):  # to look for a key costs the database, whether there is one or not
+            await self._pay(f"address:{address_of(asked.scope)}", 1, is_anonymous=True)
         try:
             async with asyncio.timeout_at(until):
                 return await self.identity.viewer(asked, asked.scope["app"].state.database)
@@ -77,12 +97,12 @@ class Gate:
             raise BadRequestError(503, refusal.code, refusal.sentence, RETRY) from None
 
     async def _spend(self, asked: Asked, viewer: Viewer, points: int) -> Allowance | None:
-        if asked.header(b"authorization", None) is None:
+        if viewer.role is Role.PUBLIC:
             return await self._pay(f"address:{address_of(asked.scope)}", points, is_anonymous=True)
-        return await self._pay(f"{viewer.business_id}:{viewer.principal}", points, is_anonymous=False)
+        return await self._pay(viewer.principal, points, is_anonymous=False)
 
     async def _pay(self, who: str, points: int, *, is_anonymous: bool) -> Allowance | None:
-        if self.rate is None:
+        if self.rate is None or (is_anonymous and self.is_open):
             return None
         allowance = await self.rate.spend(who, points, is_anonymous=is_anonymous)
         if not allowance.is_within:

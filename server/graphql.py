@@ -21,6 +21,7 @@ from server.request import Asked, BadRequestError, Headers, UnknownDocumentError
 
 JSON = "application/json"
 GRAPHQL_RESPONSE = "application/graphql-response+json"
+LONGEST_ACCEPT = 1000
 ASKING = {"query", "documentId", "extensions"}
 PAGE = Path(__file__).parent / "graphiql" / "index.html"
 PAGE_POLICY = (
@@ -29,6 +30,7 @@ PAGE_POLICY = (
 )
 # What a refused operation is worth to a client of the modern media type (GraphQL over HTTP, 6.4.2), if not 400.
 STATUS = {"UNAUTHENTICATED": 401, "FORBIDDEN": 403}
+CHALLENGE = (b"www-authenticate", b'Bearer realm="holdfast"')  # without an error: nothing was sent (RFC 6750, 3.1)
 RETRYABLE = {"BUSY", "TIMEOUT", "UNAVAILABLE"}
 PAGE_HEADERS = {"content-security-policy": PAGE_POLICY, "x-content-type-options": "nosniff"}
 
@@ -60,7 +62,7 @@ class GraphQL:
         if not asked.is_post and "text/html" in accept and not ASKING & asked.parameters().keys():
             await HTMLResponse(_page(scope["app"].state.gate), headers=PAGE_HEADERS)(scope, receive, send)
             return
-        media_type = negotiate(accept)
+        media_type = negotiate(accept[:LONGEST_ACCEPT])
         try:
             answered = await _answered(asked, media_type)
         except BadRequestError as bad:
@@ -136,6 +138,8 @@ def _told(admitted: Admitted, body: dict[str, Any], context: Context, asked: Ask
         headers = (*headers, (b"retry-after", b"1"))
     body["extensions"] = {**context.extensions, "cost": orjson.Fragment(admitted.told())}
     status = STATUS.get(errors[0], 400) if "data" not in body and media_type == GRAPHQL_RESPONSE else 200
+    if status == 401:
+        headers = (*headers, CHALLENGE)
     return Answer(status, media_type, orjson.dumps(body), headers)
 
 

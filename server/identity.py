@@ -23,9 +23,11 @@ from server.token import IssuerUnreachableError, TokenRefusedError, Tokens
 V = TypeVar("V")
 SECONDS_KNOWN = 5.0
 MOST_KNOWN = 4096
+LONGEST_KEY = 100
 NOBODY = "anonymous"
-FORWARDED = (b"forwarded", b"x-forwarded-for", b"x-forwarded-host", b"x-real-ip")
+FORWARDED = (b"forwarded", b"via", b"x-forwarded-for", b"x-forwarded-host", b"x-forwarded-proto", b"x-real-ip")
 CHALLENGE = ((b"www-authenticate", b'Bearer realm="holdfast", error="invalid_token"'),)
+RETRY = ((b"retry-after", b"1"),)
 SENTENCE = "The token cannot be used; send another one, or none."
 log = logging.getLogger("holdfast.identity")
 
@@ -39,7 +41,7 @@ class Lately(Generic[V]):
 
     def get(self, key: Any) -> V | None:
         """What is known of a key; None, if nothing is, or no longer."""
-        kept = self._kept.found(key, list)
+        kept = self._kept.known(key)
         if kept and self.clock() < kept[1]:
             value: V = kept[0]
             return value
@@ -61,7 +63,7 @@ class Identity:
         self.claim = settings.oidc_claim
         self.tokens = tokens
         self.by_key: Lately[Viewer] = Lately()
-        self.businesses: Lately[tuple[UUID, bool]] = Lately()
+        self.businesses: Lately[list[tuple[UUID, bool]]] = Lately()
 
     async def viewer(self, asked: Asked, database: Database) -> Viewer:
         """Say who asks: by a token, or without one the public, or whoever develops on this machine."""
@@ -77,23 +79,28 @@ class Identity:
             viewer = await self._of_issuer(token, database)
         return await self._operating(viewer, asked, database) if viewer.role is Role.OPERATOR else viewer
 
+    def is_unheard(self, asked: Asked) -> bool:
+        """Whether a request shows an API key that was not seen lately."""
+        _, _, token = asked.header(b"authorization", "").partition(" ")
+        return token.startswith(PREFIX) and self.by_key.get(token) is None
+
     def forget(self) -> None:
         """Believe nothing of what was found: a key was revoked, or a business changed."""
         self.by_key.clear()
         self.businesses.clear()
 
     async def _of_key(self, shown: str, database: Database) -> Viewer:
-        token = Token.read(shown) if self.takes_keys else None
+        viewer = self.by_key.get(shown)
+        if viewer is not None:
+            return viewer
+        token = Token.read(shown) if self.takes_keys and len(shown) <= LONGEST_KEY else None
         if token is None:
             _refuse("it is none of our API keys, or none are accepted")
-        viewer = self.by_key.get(token)
-        if viewer is None:
-            shown_by = await find_viewer(database, token)
-            if shown_by is None:
-                _refuse("its key is unknown, revoked or expired")
-            viewer = shown_by.viewer
-            self.by_key.keep(token, viewer, shown_by.seconds)
-        return viewer
+        found = await find_viewer(database, token)
+        if found is None:
+            _refuse("its key is unknown, revoked or expired")
+        self.by_key.keep(shown, found.viewer, found.seconds)
+        return found.viewer
 
     async def _of_issuer(self, token: str, database: Database) -> Viewer:
         if self.tokens is None:
@@ -115,8 +122,8 @@ class Identity:
         business = None if named is None else _named(named)
         if self.is_development and is_local(asked):
             return Viewer(business or DEFAULT_BUSINESS, NOBODY, Role.ADMIN)
-        host = asked.header(b"host", "").rpartition(":")[0] or asked.header(b"host", "")
-        found = await self._business(business, None if business else host.lower()[:LONGEST_HOST], database)
+        host = None if business else host_of(asked)[:LONGEST_HOST]
+        found = await self._business(business, host, database)
         if found is None and business is None:
             found = await self._business(DEFAULT_BUSINESS, None, database)
         key, is_public = found or (business or DEFAULT_BUSINESS, False)
@@ -128,30 +135,37 @@ class Identity:
         if named is None:
             return viewer
         found = await self._business(_named(named), None, database)
-        return viewer if found is None else replace(viewer, business_id=found[0])
+        if found is None:  # to act on another one than is meant would be worse
+            raise BadRequestError(400, "NOT_FOUND", "No business has the id that X-Business names.")
+        return replace(viewer, business_id=found[0])
 
     async def _business(self, key: UUID | None, host: str | None, database: Database) -> tuple[UUID, bool] | None:
         wanted = (key, host)
         found = self.businesses.get(wanted)
         if found is None:
-            row = await database.row(tenancy.chosen(key, host))
-            if row is None:
-                return None
-            found = (row.id, row.is_public)
+            found = [(row.id, row.is_public) for row in await database.rows(tenancy.chosen(key, host))]
             self.businesses.keep(wanted, found)
-        return found
-
-
-RETRY = ((b"retry-after", b"1"),)
+        return found[0] if found else None
 
 
 def is_local(asked: Asked) -> bool:
     """Whether a request comes from this machine, by no proxy, and for this machine: a page elsewhere could name another."""
     client = asked.scope.get("client")
-    host = asked.header(b"host", "")
-    name = host[1 : host.find("]")] if host.startswith("[") else host.partition(":")[0]
     is_forwarded = any(asked.header(header, None) is not None for header in FORWARDED)
-    return not is_forwarded and client is not None and is_loopback(client[0]) and is_loopback(name)
+    is_foreign = asked.header(b"sec-fetch-site", "") == "cross-site"
+    return (
+        not is_forwarded
+        and not is_foreign
+        and client is not None
+        and is_loopback(client[0])
+        and is_loopback(host_of(asked))
+    )
+
+
+def host_of(asked: Asked) -> str:
+    """The host that a request is sent to, without its port."""
+    host = asked.header(b"host", "").lower()
+    return host[1 : host.find("]")] if host.startswith("[") else host.partition(":")[0]
 
 
 def _viewer_of(claims: Mapping[str, Any], claim: str) -> Viewer:

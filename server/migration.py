@@ -6,12 +6,13 @@ from alembic import command
 from alembic.config import Config
 from alembic.script import ScriptDirectory
 from sqlalchemy import NullPool, create_engine, text
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import OperationalError, ProgrammingError
 
 from server.database import SECONDS_TO_CONNECT, sqlalchemy_url
 from server.postgres import PostgresError
 
 FOLDER = Path(__file__).parent.parent / "migrations"
+NOT_PERMITTED = "42501"
 LOCK = 0x686F6C64666173  # "holdfas": any number will do, as long as it is the same in every process
 
 
@@ -39,9 +40,17 @@ def migrate(url: str, version: str = "head") -> None:
         guard = engine.connect()
     except OperationalError:
         where = sqlalchemy_url(url).render_as_string(hide_password=True)
-        raise PostgresError(f"The database at {where} is out of reach; see DATABASE_URL.") from None
+        raise PostgresError(
+            f"The database at {where} is out of reach; see DATABASE_URL or OWNER_DATABASE_URL."
+        ) from None
     with guard, engine.connect() as connection:
         guard.execute(text("SELECT pg_advisory_lock(:lock)"), {"lock": LOCK})
         configured = config()
         configured.attributes["connection"] = connection
-        (command.downgrade if version == "base" else command.upgrade)(configured, version)
+        try:
+            (command.downgrade if version == "base" else command.upgrade)(configured, version)
+        except ProgrammingError as error:
+            if getattr(error.orig, "sqlstate", None) != NOT_PERMITTED:
+                raise
+            problem = "The database is not current, and this login may not migrate it; set OWNER_DATABASE_URL, or"
+            raise PostgresError(f"{problem} migrate as the owner.") from None

@@ -1,6 +1,7 @@
 """Requests: from bytes to a question (GraphQL over HTTP), strict about both, and how a bad one is answered."""
 
 import json
+from dataclasses import replace
 from typing import Any, Protocol, TypeVar
 
 import orjson
@@ -12,7 +13,8 @@ from schema.execution import Question
 from schema.limits import LIMITS
 
 T = TypeVar("T")
-LARGEST_BODY = 2_000_000
+LARGEST_BODY, LARGEST_QUERY = 2_000_000, 50_000
+MOST_BRACKETS = 12_000  # of lists and objects; 10,000 windows fit
 Headers = tuple[tuple[bytes, bytes], ...]
 
 
@@ -91,7 +93,8 @@ async def read(asked: Asked, persisted: Persisted, largest: int = LIMITS.bytes) 
         raise BadRequestError(415, "UNSUPPORTED_MEDIA_TYPE", "Send the request as application/json.")
     if asked.header(b"content-encoding", "identity").lower() != "identity":
         raise BadRequestError(415, "UNSUPPORTED_MEDIA_TYPE", "Send the request without compression.")
-    return _question(_json(await _body(asked.receive)), persisted, largest)
+    body = await _body(asked.receive)
+    return replace(_question(_json(body), persisted, largest), size=len(body))
 
 
 async def _body(receive: Receive) -> bytearray:
@@ -109,6 +112,8 @@ async def _body(receive: Receive) -> bytearray:
 
 def _json(text: bytes | bytearray, name: str = "The body") -> Any:
     """Read JSON (RFC 8259) with no NaN, no broken text, no nesting without end, and no name twice in one object."""
+    if text.count(b"{") + text.count(b"[") > MOST_BRACKETS:  # each takes a hundred times its text
+        raise BadRequestError(400, "BAD_JSON", f"{name} has more than {MOST_BRACKETS} lists and objects.")
     try:
         value = orjson.loads(text)
         if not _is_canonical(text, value):

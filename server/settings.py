@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Self, TypeVar
@@ -92,6 +93,7 @@ class Settings:
             )
 
 
+@lru_cache
 def is_loopback(name: str) -> bool:
     """Whether a name or an address means this machine."""
     try:

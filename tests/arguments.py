@@ -3,7 +3,7 @@
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import chain
 from typing import Any, TypeVar
 
@@ -58,6 +58,14 @@ class Known:
     dates: Sequence[str]
     zones: Sequence[str]
     words: Sequence[str]
+
+    def without(self, hidden: Mapping[str, Sequence[str]]) -> "Known":
+        """What is known to somebody who may not see some rows: their ids are as strange as those of others."""
+        return replace(
+            self,
+            ids={name: [each for each in ids if each not in set(hidden[name])] for name, ids in self.ids.items()},
+            strange_ids={name: [*ids, *hidden[name]] for name, ids in self.strange_ids.items()},
+        )
 
 
 @dataclass
@@ -211,12 +219,13 @@ class Values:
         named = self.contract.type_map.get(f"{stem[:1].upper()}{stem[1:]}" or target)
         inside = not target
         possible = self.contract.get_possible_types(named) if is_abstract_type(named) else [named]
-        kind = self.dice.pick([each.name for each in possible if each and each.name in self.known.ids])
+        kinds = [each.name for each in possible if each and each.name in self.known.ids]
+        kind = self.dice.pick([each for each in kinds if self.known.ids[each]] or kinds)
         if self._fails():
             return self.dice.pick([*BROKEN, *chain.from_iterable(self.known.strange_ids.values())])
         if inside and self.dice.chance(10):
             return self.dice.pick(self.known.strange_ids[kind])
-        return self.dice.pick(self.known.ids[kind])
+        return self.dice.pick(self.known.ids[kind] or self.known.strange_ids[kind])
 
     def _sensible(self, chosen: dict[str, Any]) -> dict[str, Any]:
         """Keep the rules between the fields of one object, which the schema does not know."""

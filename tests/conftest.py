@@ -43,6 +43,7 @@ GENEROUS = Limits(
     alias_characters=10_000,
     directives=10_000,
     cost=10**12,
+    answer=100_000_000,
 )
 
 
@@ -86,7 +87,7 @@ def migrated(cluster: str) -> Iterator[str]:
     """A migrated database that nobody writes to: the others are copies of it."""
     with fresh_database(cluster) as url:
         migrate(url)
-        with psycopg.connect(url, autocommit=True) as owner:
+        with psycopg.connect(url, autocommit=True, options="-c session_replication_role=replica") as owner:
             owner.execute("UPDATE businesses SET hold_limit = NULL")  # tests/api/test_holds.py has the limit
         yield url
 

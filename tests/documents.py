@@ -16,10 +16,16 @@ from graphql import (
 )
 from hypothesis import strategies as st
 
+from compiler.selection import declaration
+from schema.declaration import Personal
+from schema.execution import ACCESS
 from tests.arguments import SIZES, Dice, Known, Sending, Values, is_list
+from tests.world import Bearer
 
 # What no two requests answer alike.
 CLOCKS = {"serverTime"}
+# What one field of a document reads, another one may find on record already, or not yet: no document has both.
+HISTORY = {"history", "auditEntries"}
 INTROSPECTION = (
     "__schema { queryType { name } }",
     '__type(name: "Client") { kind name fields { name } }',
@@ -28,7 +34,7 @@ INTROSPECTION = (
 GAPS = (" ", "\n  ", ", ", " ,\t, ", ' # {a comment} "\n ', "\r\n")
 MOST_ROWS, MOST_FIELDS = 20, 24
 CHOICES = 600
-FAULTY = 20  # of a hundred documents
+FAULTY, HISTORICAL = 20, 25  # of a hundred documents
 
 
 @dataclass(frozen=True)
@@ -38,6 +44,7 @@ class Asked:
     query: str
     variables: dict[str, Any]
     operation: str | None
+    bearer: Bearer
 
     def body(self) -> dict[str, Any]:
         named = {} if self.operation is None else {"operationName": self.operation}
@@ -111,6 +118,8 @@ class Writer:
     sending: Sending
     left: int
     gap: str
+    bearer: Bearer
+    has_history: bool = False
     fragments: list[Fragment] = field(default_factory=list)
     names: Iterator[int] = field(default_factory=count)
 
@@ -132,7 +141,8 @@ class Writer:
         self.left -= 1
         fields = self._choice(place)
         leading = [name for name, of in fields.items() if is_composite_type(get_named_type(of.type))]
-        name = self.dice.pick([*fields, *leading, *leading])
+        rare = [name for name, of in fields.items() if name in HISTORY or isinstance(declaration(of), Personal)]
+        name = self.dice.pick([*fields, *leading, *leading, *rare * 6])
         of = fields[name]
         key = self._alias(name, fields)
         selected = place.shape.get(key)
@@ -153,13 +163,19 @@ class Writer:
         return {"__typename": TypeNameMetaFieldDef} | {
             name: of
             for name, of in place.type.fields.items()
-            if name not in CLOCKS
+            if self._may_ask(place.type.name, name, of)
             and (
                 not is_composite_type(get_named_type(of.type))
                 or _is_wrapper(place.type)
                 or (leads and (not is_list(of) or place.rows <= MOST_ROWS))
             )
         }
+
+    def _may_ask(self, owner: str, name: str, of: GraphQLField) -> bool:
+        """Whether a field belongs into this document; now and then one does that is not for whoever asks."""
+        if name in CLOCKS or (isinstance(declaration(of), Personal) if self.has_history else name in HISTORY):
+            return False
+        return self.bearer.role in ACCESS.roles.get((owner, name), {self.bearer.role}) or self.values.faulty
 
     def _selected(self, name: str, of: GraphQLField, place: Place) -> Selected:
         outside, self.sending.used = self.sending.used, set()
@@ -240,17 +256,20 @@ def _is_wrapper(type_: Any) -> bool:
     return bool({"edges", "nodes"} <= type_.fields.keys() or {"node", "cursor"} <= type_.fields.keys())
 
 
-def documents(contract: GraphQLSchema, known: Known) -> st.SearchStrategy[Asked]:
-    """Draw requests whose documents are valid; some have values that are refused.
+def documents(contract: GraphQLSchema, knowing: Mapping[Bearer, Known]) -> st.SearchStrategy[Asked]:
+    """Draw requests whose documents are valid, of anybody who knows something; some have values that are refused.
 
     All choices of a document are drawn at once: Hypothesis would repeat most of a document that it drew piece by piece.
     """
 
     def asked(thrown: bytes) -> Asked:
         dice = Dice(thrown)
-        values = Values(dice, contract, known, faulty=dice.chance(FAULTY))
+        bearer = dice.pick(list(knowing))
+        values = Values(dice, contract, knowing[bearer], faulty=dice.chance(FAULTY))
         left = max(dice.number(1, MOST_FIELDS), dice.number(1, MOST_FIELDS))
-        return _asked(Writer(dice, contract, values, Sending(dice), left, dice.pick(GAPS)))
+        writer = Writer(dice, contract, values, Sending(dice), left, dice.pick(GAPS), bearer)
+        writer.has_history = dice.chance(HISTORICAL)
+        return _asked(writer)
 
     return st.binary(min_size=CHOICES, max_size=CHOICES * 2).map(asked)
 
@@ -267,7 +286,7 @@ def _asked(writer: Writer) -> Asked:
         chosen = dice.pick((None, "Nobody", ""))
     elif not several and dice.chance(50):
         chosen = None
-    return Asked(query, {**writer.sending.given, **extra}, chosen)
+    return Asked(query, {**writer.sending.given, **extra}, chosen, writer.bearer)
 
 
 def _operation(writer: Writer, name: str) -> tuple[str, str]:

@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import Any
 
 import psycopg
-from graphql import GraphQLField, GraphQLInterfaceType, GraphQLObjectType, get_named_type
+from graphql import GraphQLField, GraphQLInterfaceType, GraphQLObjectType, get_named_type, is_leaf_type
 
 from models.node_id import encode
 from schema.execution import CONTRACT
@@ -38,6 +38,15 @@ INSERT INTO appointments (business_id, provider_id, service_id, location_id, sta
 SELECT business_id, provider, service, location, start + n * interval '1 minute', start + n * interval '1 minute' + interval '15 minutes', 9
   FROM numbered, (VALUES ('2027-05-03 09:00Z'::timestamptz)) AS day (start);
 """
+KEYS = """
+INSERT INTO api_keys (business_id, name, role, scopes, secret_hash, expires_at)
+SELECT id, 'Key ' || n, 'ADMIN', ARRAY['READ'], sha256(n::text::bytea), '2030-01-01Z' FROM businesses, generate_series(1, 60) n
+"""
+# That times were published is told of their provider: of themselves nothing is, until one is taken back.
+TOLD = """
+INSERT INTO events (business_id, type, aggregate_id, data)
+SELECT business_id, 'scheduling.appointment.withdrawn.v1', id, jsonb_build_object('id', id) FROM appointments
+"""
 CLAIM = "INSERT INTO reservations (business_id, client_id, appointment_id, status) VALUES (%s, %s, %s, %s)"
 
 
@@ -47,6 +56,8 @@ def fill(url: str) -> None:
         for statement in DATA.split(";\n"):
             if statement.strip():
                 connection.execute(statement)
+        connection.execute(KEYS)
+        connection.execute(TOLD)
         appointments = connection.execute("SELECT business_id, id FROM appointments ORDER BY id").fetchall()
         clients = [key for (key,) in connection.execute("SELECT id FROM clients ORDER BY id")]
         for turn, (status, minutes) in enumerate((("HELD", 0.0001), ("HELD", 60), ("CONFIRMED", 60))):
@@ -88,7 +99,8 @@ def _link(name: str, field: GraphQLField) -> Link | None:
 
 QUERY = CONTRACT.query_type
 assert QUERY is not None
-ROOTS = [link for link in links(QUERY) if link.is_list]
+ROOTS = [link for link in links(QUERY) if link.is_list and links(link.target)]
+LEAVES = [link for link in links(QUERY) if link.is_list and not links(link.target)]  # lists that lead no further
 NODE = CONTRACT.type_map["Node"]
 assert isinstance(NODE, GraphQLInterfaceType)
 TYPES = [type_ for type_ in CONTRACT.get_possible_types(NODE) if type_.name != "Business"]  # of which one is seen
@@ -110,6 +122,11 @@ def nested(chain: tuple[Link, ...]) -> str:
     for depth in range(len(chain) - 1, -1, -1):
         inside = f"id {chain[depth].select(inside, SIZES[depth])}"
     return inside
+
+
+def columns(type_: GraphQLObjectType) -> list[str]:
+    """Every field of a type that is asked for by its name alone."""
+    return [name for name, field in type_.fields.items() if not field.args and is_leaf_type(get_named_type(field.type))]
 
 
 TABLES = {

@@ -116,7 +116,7 @@ class _Founder:
         self._keys()
         return self.made
 
-    def _add(self, name: str, type_name: str, **values: Any) -> UUID:
+    def _add(self, name: str, type_name: str, /, **values: Any) -> UUID:
         row = {"business_id": self.made.business, **values}
         table = {"ApiKey": "api_keys"}.get(type_name, f"{type_name.lower()}s")
         marks = ", ".join(["%s"] * len(row))
@@ -191,7 +191,11 @@ class _Founder:
         ended = "UPDATE api_keys SET revoked_at = clock_timestamp() WHERE business_id = %s AND name LIKE '%%ended' RETURNING id"
         ((key,),) = self.sql(ended, business)
         self.made.note("ended key", "ApiKey", key)
-        ((entry,),) = self.sql("SELECT id FROM events WHERE business_id = %s ORDER BY id LIMIT 1", business)
+        read = (
+            "INSERT INTO events (business_id, type, aggregate_id, actor, data)"
+            " VALUES (%s, 'audit.appointment.read.v1', %s, %s, '{}') RETURNING id"
+        )
+        ((entry,),) = self.sql(read, business, keys["confirmed time"], f"{self.made.word} reader")
         self.made.note("entry", "AuditEntry", entry)
         self.sql(
             "INSERT INTO idempotency_keys (business_id, principal, key, request_hash, result_id, result)"

@@ -1,4 +1,7 @@
-"""A seeded world with rows of every kind, written past the API, and a second business of which nobody may see anything."""
+"""A seeded world with rows of every kind, written past the API, and a second business of which nobody may see anything.
+
+It says who asks, too: somebody of each sight, and of which rows each of them may see nothing.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -10,9 +13,12 @@ from uuid import UUID
 
 import psycopg
 from graphql import GraphQLField, GraphQLSchema, get_named_type
+from psycopg.types.json import Jsonb
 
+from models.api_key import ApiKeyScope, hash_of, token
 from models.business import DEFAULT_BUSINESS
 from models.node_id import encode
+from models.viewer import Role
 from tests.arguments import Known, Name, is_list, list_name
 from tests.conftest import Api
 
@@ -26,6 +32,8 @@ TABLES = {
     "Client": "clients",
     "Appointment": "appointments",
     "Reservation": "reservations",
+    "ApiKey": "api_keys",
+    "AuditEntry": "events",
 }
 NAMES = (
     "Ada", "O'Brien", 'Q"uote', "Back\\slash", "100%", "under_score", "$1", "%s", ":x", "{0}", "🦊🏳️‍🌈", "</script><!--",
@@ -36,6 +44,7 @@ NOTES = (
     None, "", "two\nlines", "tab\there", "\r\n", "\x01\x02\x1f", "\x08\x0c\x0b", "del\x7f\x80\x9f", '"quoted" \\ back', "</script>",
     "\u2028", "🦊" * 500, "x" * 2000, "\\n \\u0000", "é", "null", "{}", "'); DROP TABLE clients; --",
 )  # fmt: skip
+PHONES = (None, "+49 30 123456", "110", "(030) 12-34", "1" * 32)
 ZONES = ("Europe/Berlin", "America/New_York", "Australia/Lord_Howe", "Asia/Beirut", "America/Sao_Paulo", "UTC")
 # Clocks are put forward or back on these days; on one of them Samoa had no day at all.
 DATES = ("2150-03-29", "2150-10-25", "2150-03-08", "2150-11-01", "2150-04-05", "2018-11-04", "2011-12-30")
@@ -46,17 +55,45 @@ STATUSES = (
     None, "HELD", "LAPSED", "EXPIRED", "CONFIRMED", "CANCELLED", "COMPLETED", "NO_SHOW", None, "GIVEN_BACK", "WITHDRAWN",
 )  # fmt: skip
 
+SECRET = bytes(32)
+KEYS = (Role.ADMIN, Role.MANAGER, Role.PROVIDER, Role.PROVIDER, Role.CLIENT, Role.CLIENT, Role.OPERATOR, Role.ADMIN)
+# What was done to a thing: the words between the noun and the version, what its diff says, and which fields were read.
+DONE: tuple[tuple[str, Any, Any], ...] = (
+    ("created", None, None),
+    ("updated", {"status": ["HELD", "CONFIRMED"], "note": None}, None),
+    ("updated", {"expires_at": ["2027-05-03T09:00:00.5+00:00", None], "lead_time": ["1 day", "\u2028🦊"]}, None),
+    ("read", None, ["email", "phone"]),
+    ("read", None, ["note"]),
+)
+
 Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Bearer:
+    """Somebody who asks: in which role, as whom, and with which token."""
+
+    role: Role
+    person: UUID | None = None
+    token: str | None = None
+
+    @property
+    def headers(self) -> dict[str, str]:
+        return {} if self.token is None else {"authorization": f"Bearer {self.token}"}
+
+
+PUBLIC = Bearer(Role.PUBLIC)
 
 
 @dataclass
 class World:
-    """What there is: the rows of both businesses, by type."""
+    """What there is: the rows of both businesses, by type; and who asks."""
 
     now: datetime
     random: Random
     ours: dict[str, list[Row]] = field(default_factory=dict)
     theirs: dict[str, list[Row]] = field(default_factory=dict)
+    bearers: list[Bearer] = field(default_factory=list)
     made: int = 0
 
     def key(self) -> UUID:
@@ -80,6 +117,29 @@ class World:
         """The ids of rows, as the API shows them."""
         return {type_name: [encode(type_name, row["id"]) for row in rows] for type_name, rows in whose.items()}
 
+    def hidden(self, bearer: Bearer) -> dict[str, list[str]]:
+        """The ids of our own rows that somebody may not see, by type."""
+        return self.ids(
+            {name: [row for row in rows if not self._sees(bearer, name, row)] for name, rows in self.ours.items()}
+        )
+
+    def _sees(self, bearer: Bearer, type_name: str, row: Row) -> bool:
+        """Say in other words than the models do whether somebody may see a row."""
+        role, me = bearer.role, bearer.person
+        match type_name:
+            case "ApiKey":
+                return role is Role.ADMIN and row["role"] != Role.OPERATOR
+            case "AuditEntry":
+                return role in (Role.ADMIN, Role.MANAGER)
+            case "Reservation" if role not in (Role.ADMIN, Role.MANAGER):
+                return me is not None and me in (row["provider_id"], row["client_id"])
+            case "Client" if role is Role.PROVIDER:
+                pairs = {(each["provider_id"], each["client_id"]) for each in self.ours["Reservation"]}
+                return (me, row["id"]) in pairs
+            case "Client" if role not in (Role.ADMIN, Role.MANAGER):
+                return bool(row["id"] == me)
+        return True
+
 
 def imagine(seed: int) -> World:
     """Make up the world of a seed. No appointment is about to become too late, no hold about to lapse, for half an hour."""
@@ -90,6 +150,8 @@ def imagine(seed: int) -> World:
     for number, provider in enumerate(world.ours["Provider"][1:-1]):
         _practice(world, provider, number)
     _elsewhere(world)
+    _keys(world)
+    _history(world)
     return world
 
 
@@ -113,6 +175,7 @@ def _people(world: World) -> None:
                 first_name=name,
                 last_name="Twin" if twin or number == 0 else world.random.choice(NAMES),
                 email=world.random.choice((None, f"{number}@example.com", "o'b+%_\\@example.com")),
+                phone=world.random.choice(PHONES),
                 time_zone=world.random.choice((None, *ZONES)),
                 created_at=world.part(world.now - CREATED_BEFORE),
                 version=world.random.choice((1, 2, 70_000)),
@@ -201,13 +264,70 @@ def _elsewhere(world: World) -> None:
             _reservation(world, appointment, status, 1)
 
 
+def _keys(world: World) -> None:
+    """Some keys can be used, one has ended, one is a stranger's; whoever has one of the first six asks, and so does nobody."""
+    busy = [row for row in world.ours["Reservation"] if row["status"] == "CONFIRMED"]
+    persons = {
+        Role.PROVIDER: [busy[0]["provider_id"], world.ours["Provider"][0]["id"]],
+        Role.CLIENT: [busy[0]["client_id"]],
+    }
+    persons[Role.CLIENT].append(next(row["client_id"] for row in busy if row["client_id"] not in persons[Role.CLIENT]))
+    for number, role in enumerate(KEYS):
+        person = persons[role].pop() if role in persons else None
+        ended = world.now - DAY if number == len(KEYS) - 1 else None
+        key = _key(world, DEFAULT_BUSINESS, NAMES[number], role, person_id=person, revoked_at=ended)
+        if role is not Role.OPERATOR and ended is None:
+            world.bearers.append(Bearer(role, person, token(DEFAULT_BUSINESS, key["id"], SECRET)))
+    _key(world, STRANGER, FOREIGN, Role.ADMIN, person_id=None, revoked_at=None)
+    world.bearers.append(PUBLIC)
+
+
+def _key(world: World, business: UUID, name: str, role: Role, **more: Any) -> Row:
+    return world.add(
+        "ApiKey",
+        business_id=business,
+        name=name,
+        role=role.value,
+        scopes=[scope.value for scope in ApiKeyScope],
+        secret_hash=hash_of(SECRET),
+        expires_at=world.part(world.now + 300 * DAY),
+        created_at=world.part(world.now - CREATED_BEFORE),
+        **more,
+    )
+
+
+def _history(world: World) -> None:
+    """Something was done to everything, and to some things more than once."""
+    world.ours["Business"], world.theirs["Business"] = [{"id": DEFAULT_BUSINESS}], [{"id": STRANGER}]
+    for business, whose in ((DEFAULT_BUSINESS, world.ours), (STRANGER, world.theirs)):
+        things = [(type_name, row["id"]) for type_name, rows in whose.items() for row in rows]
+        for number, (type_name, key) in enumerate(things):
+            for turn in range(1 + number % 3):
+                _entry(world, business, type_name, key, *DONE[(number + turn) % len(DONE)])
+
+
+def _entry(world: World, business: UUID, type_name: str, thing: UUID, done: str, diff: Any, read: Any) -> None:
+    noun = "api_key" if type_name == "ApiKey" else type_name.lower()
+    world.add(
+        "AuditEntry",
+        business_id=business,
+        type=f"{'audit' if read else 'scheduling'}.{noun}.{done}.v1",
+        aggregate_id=thing,
+        occurred_at=world.part(world.now - CREATED_BEFORE + world.made * MINUTE),
+        actor=FOREIGN if business == STRANGER else world.random.choice((None, "anonymous", "key:\u2028🦊")),
+        correlation_id=world.random.choice((None, "a-request")),
+        data=Jsonb({"id": str(thing), **({"fields": read} if read else {})}),
+        diff=diff and Jsonb(diff),
+    )
+
+
 def write(url: str, world: World) -> None:
     """Write a world, past the API and past the triggers: the tables admit more than either."""
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute("SET session_replication_role = replica")
         connection.execute("INSERT INTO businesses (id, name) VALUES (%s, %s)", (STRANGER, FOREIGN))
         connection.execute(
-            "UPDATE businesses SET name = %s, time_zone = 'Europe/Berlin' WHERE id = %s",
+            "UPDATE businesses SET name = %s, time_zone = 'Europe/Berlin', is_public = true WHERE id = %s",
             ('"Hold"\\🦊', DEFAULT_BUSINESS),
         )
         for whose in (world.ours, world.theirs):
@@ -259,14 +379,14 @@ async def _asked(
 async def known(api: Api, contract: GraphQLSchema, world: World) -> Known:
     """What a random document has to know of a world."""
     ids = world.ids(world.ours)
-    nothing = {name: [encode(name, UUID(int=7 << 76 | 8 << 60))] for name in TABLES}
+    nothing = {name: [encode(name, UUID(int=7 << 76 | 8 << 60))] for name in ids}
     theirs = world.ids(world.theirs)
     instants = [world.now + hours * timedelta(hours=1) for hours in (-900, -48, 0, 6, 30, 100, 200, 230, 500, 3000)]
     near = [at for row in world.ours["Appointment"] if abs((at := row["starts_at"]) - world.now) < 150 * DAY]
     starts = near[100:140]
     return Known(
         ids=ids,
-        strange_ids={name: [*nothing[name], *theirs[name]] for name in TABLES},
+        strange_ids={name: [*nothing[name], *theirs[name]] for name in ids},
         cursors=await cursors(api, contract, ids),
         instants=[at.isoformat().replace("+00:00", "Z") for at in (*instants, *starts)],
         dates=[*DATES, *(f"{at:%Y-%m-%d}" for at in starts)],

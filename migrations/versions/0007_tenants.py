@@ -44,10 +44,12 @@ END $$;
 ROLE = """
 DO $$
 BEGIN
-    BEGIN
-        CREATE ROLE holdfast_app NOLOGIN NOBYPASSRLS;
-    EXCEPTION WHEN duplicate_object OR unique_violation THEN NULL;
-    END;
+    IF to_regrole('holdfast_app') IS NULL THEN
+        BEGIN
+            CREATE ROLE holdfast_app NOLOGIN NOBYPASSRLS;
+        EXCEPTION WHEN duplicate_object OR unique_violation THEN NULL;
+        END;
+    END IF;
     IF NOT pg_has_role(current_user, 'holdfast_app', 'SET') THEN
         EXECUTE format('GRANT holdfast_app TO %I WITH SET TRUE', current_user);
     END IF;

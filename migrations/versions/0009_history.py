@@ -69,19 +69,19 @@ END $$;
 READ = """
 CREATE FUNCTION record_read(business uuid, noun text, thing uuid, fields text[], actor text, request text) RETURNS text
 LANGUAGE plpgsql AS $$
-DECLARE
-    known text := coalesce(current_setting('holdfast.read', true), '');
-    entry text;
 BEGIN
     fields := array_remove(fields, NULL);
-    entry := format('%s:%s;', thing, array_to_string(fields, ','));
-    IF cardinality(fields) = 0 OR strpos(known, entry) > 0 THEN     -- there was nothing to be read, or it is on record
+    IF cardinality(fields) = 0 OR EXISTS (      -- there was nothing to be read, or this transaction has it on record
+        SELECT FROM events e
+         WHERE e.business_id = business AND e.aggregate_id = thing
+           AND e.id >= uuidv7(now() - clock_timestamp() - interval '1 second')
+           AND e.xmin = pg_current_xact_id_if_assigned()::xid
+           AND e.data = jsonb_build_object('id', thing, 'fields', to_jsonb(fields))) THEN
         RETURN '';
     END IF;
     IF pg_current_xact_id_if_assigned() IS NULL THEN
         PERFORM set_config('synchronous_commit', 'off', true);
     END IF;
-    PERFORM set_config('holdfast.read', known || entry, true);
     INSERT INTO events (business_id, type, aggregate_id, actor, correlation_id, data, relayed_at)
     VALUES (business, format('audit.%s.read.v1', noun), thing, actor, request,
             jsonb_build_object('id', thing, 'fields', to_jsonb(fields)), clock_timestamp());

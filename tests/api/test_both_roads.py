@@ -12,7 +12,8 @@ import pytest
 from compiler.plan import Plans
 from resolvers.lane import Lane
 from schema.execution import DOCUMENTS_KEPT, LARGEST_DOCUMENT_KEPT
-from tests.conftest import Api, serving
+from schema.limits import Limits
+from tests.conftest import GENEROUS, Api, serving
 from tests.links import ids
 
 Sql = Callable[..., list[tuple[Any, ...]]]
@@ -24,6 +25,12 @@ MARY = {"firstName": "Mary", "lastName": "Shelley"}
 @pytest.fixture
 def template(filled: str) -> str:
     return filled
+
+
+@pytest.fixture
+def limits() -> Limits:
+    """Larger ones than a server has: both roads are asked for what it would refuse before either."""
+    return GENEROUS
 
 
 @dataclass
@@ -64,7 +71,7 @@ def codes(body: dict[str, Any]) -> list[str]:
 
 @pytest.fixture
 async def both(api: Api, database: str) -> AsyncIterator[Both]:
-    async with serving(database, compile=False) as ordinary:
+    async with serving(database, compile=False, limits=GENEROUS) as ordinary:
         yield Both(api, ordinary)
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from schema.limits import Limits
 from tests.conftest import GENEROUS, Api, serving
-from tests.links import MANY, ROOTS, TYPES, Link, Sql, chains, ids, links, nested
+from tests.links import LEAVES, MANY, ROOTS, TYPES, Link, Sql, chains, columns, ids, links, nested
 
 SOME = 10
 DAY = "2027-06-01T{}:00:00Z"
@@ -81,6 +81,34 @@ async def test_a_count_is_no_statement_of_its_own(api: Api, ordinary: Api, root:
     counts = [await same(api, ordinary, f"{{ {root.name}(first: {SOME}) {{ {each} }} }}") for each in inside]
 
     assert counts == [1] * len(inside)
+
+
+# What Python makes of a column, or finds, it makes of one statement, too; but that is no compiled one.
+BY_PYTHON = {"auditEntries": {"nodeId", "diff", "fields"}, "apiKeys": {"personId"}}
+
+
+async def test_what_is_no_more_than_columns_is_compiled(api: Api, ordinary: Api) -> None:
+    (audit, _) = LEAVES
+    plain = [name for name in columns(audit.target) if name not in BY_PYTHON[audit.name]]
+    query = f"{{ {audit.name}(first: {SOME}) {{ nodes {{ %s }} edges {{ cursor }} totalCount }} }}"
+
+    assert await same(api, ordinary, query % " ".join(plain)) == 1
+    for name in BY_PYTHON[audit.name]:
+        api.on_lanes.clear()
+        assert await api(query % name) == await ordinary(query % name)
+        assert api.on_lanes == [], name
+
+
+async def test_a_list_that_python_finds_is_answered_alike(api: Api, ordinary: Api) -> None:
+    (_, keys) = LEAVES
+    query = f"{{ {keys.name}(first: {SOME}) {{ nodes {{ {' '.join(columns(keys.target))} }} totalCount }} }}"
+    api.on_lanes.clear()
+
+    found = await api(query)
+
+    assert found == await ordinary(query)
+    assert len(found[keys.name]["nodes"]) == SOME
+    assert api.on_lanes == []
 
 
 async def test_nodes_of_all_types_are_one_statement(api: Api, ordinary: Api, sql: Sql) -> None:

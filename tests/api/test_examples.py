@@ -8,9 +8,12 @@ import pytest
 from graphql import FieldNode, GraphQLEnumType, OperationDefinitionNode, parse
 
 from docs.examples.make_postman import FORMAT, KEPT, VARIABLES, collection, text
+from models.viewer import Role
 from schema.execution import CONTRACT
 from tests.conftest import ROOT, Api
+from tests.keys import bearer
 
+FOR_OPERATORS = ["businessCreate"]
 FOLDER = ROOT / "docs" / "examples"
 EXAMPLES = sorted(path.stem for path in FOLDER.glob("*.graphql"))
 DOCUMENTS = re.findall(r"```graphql\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
@@ -34,12 +37,22 @@ def api_fields() -> set[str]:
     return {*CONTRACT.query_type.fields, *CONTRACT.mutation_type.fields}
 
 
-async def world(api: Api) -> dict[str, str]:
+async def world(api: Api) -> dict[str, Any]:
     """A provider with an hour of appointments, the first of them held by a client; what each placeholder stands for."""
     provider, client = await api.provider(), await api.client()
     first, second, *_ = await api.publish(provider, "2027-05-03T07:00:00Z", "2027-05-03T08:00:00Z")
     held = (await api.reserve(client, first))["reservation"]["id"]
-    return {"$PROVIDER": provider, "$CLIENT": client, "$APPOINTMENT": second, "$RESERVATION": held, "$KEY": "a key"}
+    key = await api('mutation { apiKeyCreate(input: {name: "a key", role: ADMIN}) { apiKey { id } } }')
+    business = await api("{ viewer { business { version } } }")
+    return {
+        "$PROVIDER": provider,
+        "$CLIENT": client,
+        "$APPOINTMENT": second,
+        "$RESERVATION": held,
+        "$KEY": "a key",
+        "$APIKEY": key["apiKeyCreate"]["apiKey"]["id"],
+        "$VERSION": business["viewer"]["business"]["version"],
+    }
 
 
 def user_errors(data: Any) -> list[Any]:
@@ -52,11 +65,23 @@ async def test_an_example_is_answered_without_errors(api: Api, name: str) -> Non
     for placeholder, value in (await world(api)).items():
         variables = variables.replace(f'"{placeholder}"', json.dumps(value))
 
-    data = await api(document, **json.loads(variables))
+    headers = await bearer(api, Role.OPERATOR) if name in FOR_OPERATORS else None
+    answer = await api.post(document, headers, **json.loads(variables))
 
     assert "$" not in variables
-    assert user_errors(data) == []
-    assert data[name] is not None
+    assert "errors" not in answer
+    assert user_errors(answer["data"]) == []
+    assert answer["data"][name] is not None
+
+
+@pytest.mark.parametrize("name", FOR_OPERATORS)
+async def test_an_example_for_operators_is_for_nobody_else(api: Api, name: str) -> None:
+    document, variables = read(name)
+
+    answer = await api.post(document, **json.loads(variables))
+
+    assert [error["extensions"]["code"] for error in answer["errors"]] == ["FORBIDDEN"]
+    assert "data" not in answer
 
 
 @pytest.mark.parametrize("name", EXAMPLES)

@@ -13,7 +13,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-import orjson
 import pytest
 from graphql import (
     FieldNode,
@@ -38,12 +37,13 @@ from tests.arguments import Known, is_list, list_name
 from tests.conftest import ROOT, fresh_database
 from tests.documents import CLOCKS, Asked, documents
 from tests.roads import COMPILER, Answer, Roads, both_roads, on_lanes
-from tests.world import FOREIGN, imagine
+from tests.world import FOREIGN, Bearer, imagine
 
 # When a field refuses at once, graphql-core forgets the coroutines of its siblings: they hold nothing that is missed.
 pytestmark = pytest.mark.filterwarnings("ignore:coroutine '.*' was never awaited:RuntimeWarning")
 PARTS, DOCUMENTS_EACH = 10, 202
 DISTINCT, CLEAN, COMPILED = 0.9, 0.75, 0.70
+READ = 8  # documents of a part that put something on record
 EXAMPLES = sorted(
     path.stem
     for path in (ROOT / "docs" / "examples").glob("*.graphql")
@@ -72,12 +72,14 @@ def roads(cluster: str, migrated: str, base: int) -> Iterator[Roads]:
 
 @dataclass
 class Tally:
-    """How many documents were answered: without errors, from the database, on the compiled road."""
+    """How many documents were answered: without errors, from the database, on the compiled road, of somebody's privacy."""
 
     documents: int = 0
     clean: int = 0
     from_database: int = 0
     compiled: int = 0
+    read: int = 0
+    bearers: set[Bearer] = field(default_factory=set, repr=False)
     texts: set[str] = field(default_factory=set, repr=False)
 
     def count(self, asked: Asked, answer: Answer, roads: Roads) -> None:
@@ -86,21 +88,38 @@ class Tally:
         self.clean += "errors" not in answer.body
         self.from_database += bool(roads.ordinary.statements)
         self.compiled += bool(on_lanes(roads.compiled))
+        self.read += bool(answer.read)
+        self.bearers.add(asked.bearer)
+
+
+def texts(value: Any) -> Iterator[str]:
+    """Every text of an answer."""
+    if isinstance(value, dict):
+        value = [*value.values()]
+    if isinstance(value, list):
+        for each in value:
+            yield from texts(each)
+    elif isinstance(value, str):
+        yield value
 
 
 @pytest.mark.parametrize("part", range(PARTS))
 def test_both_roads_answer_alike(roads: Roads, base: int, part: int, capfd: pytest.CaptureFixture[str]) -> None:
     tally = Tally()
-    foreign = [each for ids in roads.world.ids(roads.world.theirs).values() for each in ids]
+    hidden = {bearer: roads.world.hidden(bearer) for bearer in roads.world.bearers}
+    knowing = {bearer: roads.known.without(ids) for bearer, ids in hidden.items()}
+    theirs = roads.world.ids(roads.world.theirs)
+    foreign = {
+        bearer: {each for ids in (*theirs.values(), *hidden[bearer].values()) for each in ids} for bearer in hidden
+    }
 
     @seed(base + part)
     @settings(WITHOUT_LIMITS, max_examples=DOCUMENTS_EACH)
-    @given(documents(CONTRACT, roads.known))
+    @given(documents(CONTRACT, knowing))
     def check(asked: Asked) -> None:
-        answer = roads.both(asked.body())
-        data = orjson.dumps(answer.body.get("data")).decode()
+        answer = roads.both(asked.body(), asked.bearer)
         assert FOREIGN not in answer.content.decode()
-        assert [each for each in foreign if each in data] == []
+        assert foreign[asked.bearer] & set(texts(answer.body.get("data"))) == set()
         assert "INTERNAL" not in answer.codes
         tally.count(asked, answer, roads)
 
@@ -115,6 +134,8 @@ def test_both_roads_answer_alike(roads: Roads, base: int, part: int, capfd: pyte
     assert len(tally.texts) >= DISTINCT * tally.documents
     assert tally.clean >= CLEAN * tally.documents
     assert tally.compiled >= COMPILED * tally.from_database * COMPILER  # enforced once `serving` knows `compile`
+    assert tally.read >= READ
+    assert tally.bearers == {*roads.world.bearers}
 
 
 @pytest.mark.parametrize("name", EXAMPLES)
@@ -152,7 +173,9 @@ def test_both_roads_tell_the_time(roads: Roads) -> None:
 
     told = [re.sub(instant, b"AN INSTANT", roads.ask(api, body).content) for api in (roads.compiled, roads.ordinary)]
 
-    assert told == [b'{"data":{"now":AN INSTANT,"__typename":"Query","serverTime":AN INSTANT}}'] * 2
+    data = b'{"now":AN INSTANT,"__typename":"Query","serverTime":AN INSTANT}'
+    cost = b'{"requestedQueryCost":3,"actualQueryCost":3}'
+    assert told == [b'{"data":%b,"extensions":{"cost":%b}}' % (data, cost)] * 2
 
 
 MARK = "pl4nt3d"
@@ -328,8 +351,8 @@ def test_random_documents_are_valid_and_leave_nothing_out() -> None:
     types = TypeInfo(CONTRACT)
     seen = Seen(types)
 
-    @settings(WITHOUT_LIMITS, max_examples=600, derandomize=True)
-    @given(documents(CONTRACT, enough))
+    @settings(WITHOUT_LIMITS, max_examples=1200, derandomize=True)
+    @given(documents(CONTRACT, {world.bearers[0]: enough}))
     def check(asked: Asked) -> None:
         document = parse(asked.query)
         assert validate(CONTRACT, document) == []

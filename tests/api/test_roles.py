@@ -1,6 +1,6 @@
 """Roles: who may ask for what, asked over HTTP for every field and every role."""
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,12 +22,12 @@ from tests.access import ROLES, Coordinate, Roles
 from tests.conftest import GENEROUS, Api, serving
 from tests.practices import Practices, dump, practices
 from tests.tokens import Headers
-from tests.ways import HARMLESS, PLAIN, Way, way_to, written
+from tests.ways import HARMLESS, Way, way_to, written
 
 SDL = Path(__file__).parents[2] / "docs/schema.graphql"
 CELLS = len(ROLES)  # of each role
 FIELDS = sorted(ROLES)
-REFUSAL = {role: ("FORBIDDEN", 403) for role in Role} | {Role.PUBLIC: ("UNAUTHENTICATED", 401)}
+REFUSAL = dict.fromkeys(Role, ("FORBIDDEN", 403)) | {Role.PUBLIC: ("UNAUTHENTICATED", 401)}
 MODERN = {"accept": "application/graphql-response+json"}
 INTROSPECTION = "{ __schema { types { kind name fields(includeDeprecated: true) { name } } } }"
 # What runs to find out who asks; nothing else may run for whoever is refused.
@@ -78,10 +78,10 @@ def executed(api: Api) -> list[str]:
 
 def is_reached(value: Any, names: list[str]) -> bool:
     """Whether a field stands in an answer: in any row of each list on the way."""
-    if isinstance(value, list):
-        return any(is_reached(each, names) for each in value)
     if not names:
         return True
+    if isinstance(value, list):
+        return any(is_reached(each, names) for each in value)
     return value is not None and names[0] in value and is_reached(value[names[0]], names[1:])
 
 
@@ -113,10 +113,11 @@ async def test_every_field_of_the_contract_is_in_the_table_and_nothing_else(api:
     assert (sorted(found - ROLES.keys()), sorted(ROLES.keys() - found)) == ([], [])
 
 
-def _told(directives: tuple[ConstDirectiveNode, ...]) -> Roles | None:
-    for directive in directives:
+def _told(directives: Iterable[ConstDirectiveNode] | None) -> Roles | None:
+    for directive in directives or ():
         if directive.name.value == "allowed":
-            named = frozenset(Role(name) for name in value_from_ast_untyped(directive.arguments[0].value))
+            (argument,) = directive.arguments or ()
+            named = frozenset(Role(name) for name in value_from_ast_untyped(argument.value))
             return frozenset(Role) if Role.PUBLIC in named else named
     return None
 
@@ -126,7 +127,7 @@ def test_the_printed_contract_tells_of_each_field_the_roles_of_the_table() -> No
         (type_.name.value, field.name.value): _told(field.directives) or _told(type_.directives)
         for type_ in parse(SDL.read_text()).definitions
         if isinstance(type_, (ObjectTypeDefinitionNode, InterfaceTypeDefinitionNode))
-        for field in type_.fields
+        for field in type_.fields or ()
     }
 
     assert told == ROLES
@@ -177,7 +178,7 @@ async def test_what_a_role_may_not_ask_for_is_refused_however_it_is_selected(
                 found[coordinate] = (document, problem)
 
     assert found == {}
-    assert len(refused) > 20
+    assert ("BusinessCreatePayload", "business") in refused or role is Role.OPERATOR
 
 
 @roles
@@ -197,11 +198,10 @@ async def test_a_mutation_that_is_refused_takes_along_the_one_before_it(api: Api
 
 async def test_a_business_that_is_not_open_to_the_public_tells_it_nothing(api: Api, both: Practices) -> None:
     closed = {"x-business": both.theirs["business"]}
-    ways = [way_to(coordinate, Role.PUBLIC) for coordinate in FIELDS]
 
-    for way in ways:
-        response = await ask(api, way.document(both.ours, PLAIN), closed)
+    for coordinate in FIELDS:
+        response = await ask(api, way_to(coordinate, Role.PUBLIC).document(both.ours), closed)
 
-        assert (response.status_code, list(response.json())) == (401, ["errors", "extensions"])
-        assert response.json()["errors"][0]["extensions"]["code"] == "UNAUTHENTICATED"
+        assert (response.status_code, "data" in response.json()) == (401, False)
+        assert [error["extensions"]["code"] for error in response.json()["errors"]] == ["UNAUTHENTICATED"]
         assert executed(api) == []

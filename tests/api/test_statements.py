@@ -11,7 +11,7 @@ from graphql import GraphQLObjectType
 
 from schema.limits import Limits
 from tests.conftest import GENEROUS, Api, serving
-from tests.links import FEW, MANY, ROOTS, TYPES, Link, Sql, chains, ids, links, nested
+from tests.links import FEW, LEAVES, MANY, ROOTS, TYPES, Link, Sql, chains, columns, ids, links, nested
 
 Statements = Callable[[], list[str]]
 
@@ -57,7 +57,11 @@ def test_the_schema_leads_from_everywhere_to_everywhere() -> None:
         "Client",
         "Provider",
         "Reservation",
+        "Location",
+        "Service",
     }
+    assert [leaf.name for leaf in LEAVES] == ["auditEntries", "apiKeys"]
+    assert all("history" in {link.name for link in links(type_)} for type_ in TYPES)
 
 
 @pytest.mark.parametrize("root", ROOTS, ids=lambda root: root.name)
@@ -92,7 +96,20 @@ async def test_three_levels_are_as_many_statements_for_fifty_rows_as_for_two(
     assert empty == [], "a list without rows proves nothing"
 
 
-@pytest.mark.parametrize("root", ROOTS, ids=lambda root: root.name)
+@pytest.mark.parametrize("leaf", LEAVES, ids=lambda leaf: leaf.name)
+async def test_all_that_a_list_tells_is_one_statement(api: Api, statements: Statements, leaf: Link) -> None:
+    inside = " ".join(columns(leaf.target))
+    for size in (FEW, MANY):
+        statements()
+
+        found = await api(f"{{ {leaf.name}(first: {size}) {{ nodes {{ {inside} }} edges {{ cursor }} }} }}")
+
+        assert len(statements()) == 1
+        assert len(found[leaf.name]["nodes"]) == size
+        assert [*found[leaf.name]["nodes"][0]] == columns(leaf.target)
+
+
+@pytest.mark.parametrize("root", [*ROOTS, *LEAVES], ids=lambda root: root.name)
 async def test_a_count_is_one_more_statement_and_only_when_it_is_selected(
     api: Api, statements: Statements, root: Link
 ) -> None:
@@ -120,9 +137,9 @@ async def test_a_count_is_one_more_statement_and_only_when_it_is_selected(
 
 @pytest.mark.parametrize("type_", [type_ for type_ in TYPES if any(link.is_list for link in links(type_))], ids=str)
 async def test_aliases_with_different_pages_are_one_statement_each(
-    api: Api, statements: Statements, type_: GraphQLObjectType
+    api: Api, statements: Statements, sql: Sql, type_: GraphQLObjectType
 ) -> None:
-    root = next(root for root in ROOTS if root.target is type_)
+    query = f"query ($ids: [ID!]!) {{{{ nodes(ids: $ids) {{{{ ... on {type_.name} {{{{ {{}} }}}} }}}} }}}}"
     for link in (link for link in links(type_) if link.is_list):
         aliases = "a: {0}(first: 1) {{ nodes {{ id }} }} b: {0}(first: 2) {{ nodes {{ id }} }} c: {0}(last: 1) {{ nodes {{ id }} }}"
         twins = "a: {0}(first: 2) {{ nodes {{ id }} }} b: {0}(first: 2) {{ edges {{ cursor }} }} c: {0}(first: 2) {{ pageInfo {{ endCursor }} }}"
@@ -130,9 +147,9 @@ async def test_aliases_with_different_pages_are_one_statement_each(
         for name, document in (("aliases", aliases), ("twins", twins)):
             for size in (FEW, MANY):
                 statements()
-                found = await api(f"{{ {root.name}(first: {size}) {{ nodes {{ {document.format(link.name)} }} }} }}")
+                found = await api(query.format(document.format(link.name)), ids=ids(sql, type_.name, size))
                 counts[name, size] = len(statements())
-        row = found[root.name]["nodes"][0]
+        row = found["nodes"][0]
 
         assert counts == {("aliases", FEW): 4, ("aliases", MANY): 4, ("twins", FEW): 2, ("twins", MANY): 2}, link
         assert row["c"]["pageInfo"]["endCursor"] == row["b"]["edges"][-1]["cursor"]

@@ -181,9 +181,13 @@ def test_the_lock_names_no_source_and_pins_and_hashes_everything() -> None:
 
 
 def test_every_refusal_has_its_code_and_every_code_its_refusal() -> None:
-    codes = [refusal.code for refusal in all_refusals()]
+    codes: dict[str, list[str]] = {}
+    for refusal in all_refusals():
+        codes.setdefault(refusal.code, []).append(refusal.__name__)
 
     assert sorted(codes) == sorted(code.value for code in UserErrorCode)
+    shared = {code: sorted(names) for code, names in codes.items() if len(names) > 1}
+    assert shared == {"INVALID_INPUT": ["HostTaken", "InvalidInput"]}
 
 
 def test_every_refusal_has_a_sentence() -> None:

@@ -114,7 +114,8 @@ async def test_the_media_type_is_the_one_that_the_client_likes_best(
     bad = await api.http.post("/graphql", json={"query": "{ nothing }"}, headers=headers)
 
     assert good.headers["content-type"] == bad.headers["content-type"] == f"{media_type}; charset=utf-8"
-    assert (good.status_code, good.json()) == (200, {"data": {"__typename": "Query"}})
+    cost = {"requestedQueryCost": 1, "actualQueryCost": 1}
+    assert (good.status_code, good.json()) == (200, {"data": {"__typename": "Query"}, "extensions": {"cost": cost}})
     # To a client of the older media type a status other than 200 would say that a proxy answered.
     assert bad.status_code == (400 if media_type == MODERN else 200)
     assert "data" not in bad.json()
@@ -141,7 +142,9 @@ async def test_a_query_may_be_sent_by_get(api: Api) -> None:
 
     answer = await api.http.get("/graphql", params=parameters)
 
-    assert (answer.status_code, answer.json()) == (200, {"data": {"providers": {"totalCount": 0}}})
+    told = answer.json()
+    assert (answer.status_code, told["data"]) == (200, {"providers": {"totalCount": 0}})
+    assert told.keys() == {"data", "extensions"}
 
 
 async def test_a_mutation_sent_by_get_is_refused_and_writes_nothing(api: Api, sql: Sql) -> None:

@@ -9,7 +9,7 @@ import re
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ import httpx2
 import psycopg
 import pytest
 from graphql import GraphQLEnumType, GraphQLInputObjectType, GraphQLObjectType, get_introspection_query, get_named_type
+from sqlalchemy.engine import make_url
 
 from models.business import DEFAULT_BUSINESS
 from models.node_id import encode
@@ -116,7 +117,9 @@ async def test_a_page_is_as_costly_when_a_variable_says_its_size(guarded: tuple[
         case("{serverTime}" + "\n#" * 500_000, 413, "DOCUMENT_TOO_LARGE", "1000012 bytes", id="15 1 MB of comments"),
         case("{" + "a " * 1_999 + "}", 400, PARSE, "2000 tokens", id="16 2 001 tokens"),
         case("{" * 50_000, 413, "DOCUMENT_TOO_LARGE", "50000 bytes", id="17 opened 50 000 times"),
-        case("{nodes(ids:" + "[" * 5_000 + "]" * 5_000 + "){id}}", 400, PARSE, "nested too deeply", id="17 5 000 lists"),
+        case(
+            "{nodes(ids:" + "[" * 5_000 + "]" * 5_000 + "){id}}", 400, PARSE, "nested too deeply", id="17 5 000 lists"
+        ),
         case(ATTACKS["introspection in circles"], 400, VALIDATION, "introspection depth", id="29 in circles"),
         case("{serverTime" + "@a" * 2_000 + "}", 400, PARSE, "2000 tokens", id="26 2 000 directives"),
         case("{a}" * 1_000, 400, PARSE, "2000 tokens", id="30 1 000 operations"),
@@ -483,29 +486,253 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rate, "monotonic", lambda: 120_000.0)
 
 
-COSTLY = "{ providers(first: 100) { nodes { availableAppointments(first: 97) { nodes { id } } } } }"
+DEAR = "{ __schema { queryType { name } } }"
+
+
+def told_of(response: httpx2.Response) -> tuple[int, dict[str, str]]:
+    """The status, and the headers that tell of the rate limit."""
+    limits = ("ratelimit", "ratelimit-policy", "retry-after")
+    return response.status_code, {name: response.headers[name] for name in limits if name in response.headers}
 
 
 @pytest.mark.usefixtures("clock")
-async def test_who_has_spent_all_is_refused_until_it_is_there_again(database: str, sql: Sql) -> None:
+async def test_who_has_spent_all_is_refused_and_nobody_else(database: str, sql: Sql) -> None:
+    policy = '"default";q=20000;w=60'
     async with serving(database, API_KEYS="on", RATE_LIMIT="20000") as api:
         admin, other = await bearer(api, Role.ADMIN), await bearer(api, Role.ADMIN)
 
-        first = await send(api, COSTLY, admin)
-        second = await send(api, COSTLY.replace("97", "100"), admin)
-        third = await send(api, "{ providers { nodes { id } } viewer { role } }".replace("nodes", "nodes"), admin)
+        spent = [await send(api, DEAR, admin) for _ in range(20)]
         api.statements.clear()
-        refused = [await send(api, document, admin) for document in [MAKE] * 40]
+        refused = await send(api, MAKE, admin)
         ran = list(api.statements)
-        unaffected = await send(api, MAKE, other)
+        others = [await send(api, MAKE, other), await send(api, "{ __typename }", {})]
 
-    assert first.json()["extensions"]["cost"] == {
-        "requestedQueryCost": 9_902,
-        "actualQueryCost": 9_902,
-        "throttleStatus": {"maximumAvailable": 20_000, "currentlyAvailable": 10_098, "restoreRate": 20_000 / 60},
+    assert told_of(spent[0]) == (200, {"ratelimit": '"default";r=19000;t=60', "ratelimit-policy": policy})
+    assert told_of(spent[-1]) == (200, {"ratelimit": '"default";r=0;t=60', "ratelimit-policy": policy})
+    assert spent[-1].json()["extensions"]["cost"] == {
+        "requestedQueryCost": 1_000,
+        "actualQueryCost": 1_000,
+        "throttleStatus": {"maximumAvailable": 20_000, "currentlyAvailable": 0, "restoreRate": 20_000 / 60},
     }
-    assert (second.status_code, third.status_code) == (429, 200)
-    assert Counter(response.status_code for response in refused) == {200: 0, 429: 40}
+    assert told_of(refused) == (
+        429,
+        {"ratelimit": '"default";r=0;t=61', "ratelimit-policy": policy, "retry-after": "61"},
+    )
+    (error,) = refused.json().pop("errors")
+    assert error == {
+        "message": "You have asked for too much; try again in 61 seconds.",
+        "extensions": {"code": "RATE_LIMITED", "requestId": refused.headers["x-request-id"]},
+    }
     assert ran == []
-    assert unaffected.status_code == 200
+    assert [told_of(each)[1]["ratelimit"] for each in others] == ['"default";r=19997;t=60', '"default";r=19999;t=60']
     assert sql(PEOPLE) == [(1,)]
+
+
+@pytest.mark.usefixtures("clock")
+async def test_guessing_tokens_from_one_address_is_soon_over(database: str) -> None:
+    async with serving(database, API_KEYS="on", RATE_LIMIT_ANONYMOUS="20000") as api:
+        admin = await bearer(api, Role.ADMIN)
+        guess = {"authorization": admin["authorization"][:-6] + "Guess0"}
+        told = [await send(api, "{ __typename }", headers) for headers in [guess, {"authorization": "Bearer x"}] * 100]
+
+        refused = [await send(api, "{ __typename }", headers) for headers in (guess, {})]
+        right = await send(api, "{ __typename }", admin)
+
+    assert Counter(response.status_code for response in told) == {401: 200}
+    assert len({response.text.replace(response.headers["x-request-id"], "") for response in told}) == 1
+    assert [told_of(each)[0] for each in refused] == [429, 429]
+    assert refused[0].headers["retry-after"] == "61"
+    assert right.status_code == 200
+
+
+@pytest.mark.usefixtures("clock")
+async def test_a_forged_address_is_the_same_address(database: str) -> None:
+    async with serving(database, API_KEYS="on") as api:
+        remaining = []
+        for n in range(3):
+            forged = {name: f"203.0.113.{n}" for name in ("x-forwarded-for", "x-real-ip", "client-ip")}
+            forged["forwarded"] = f"for=203.0.113.{n}"
+            remaining.append(told_of(await send(api, "{ __typename }", forged))[1]["ratelimit"])
+
+    assert remaining == [f'"default";r={left};t=60' for left in (19_999, 19_998, 19_997)]
+
+
+def remaining(server: Running, *forwarded: str) -> list[int]:
+    """What an anonymous caller is told to have left, once for each way in which a proxy names them."""
+    told = []
+    for named in forwarded:
+        answer = httpx2.get(f"{server.url}/graphql?query={{__typename}}", headers={"x-forwarded-for": named})
+        told.append(int(re.findall("r=([0-9]+)", answer.headers["ratelimit"])[0]))
+    return told
+
+
+def test_a_proxy_is_believed_only_where_it_is_trusted(database: str, tmp_path: Path) -> None:
+    one, other = "203.0.113.1", "203.0.113.2"
+    with running(tmp_path / "trusting", DATABASE_URL=database, API_KEYS="on") as server:
+        believed = remaining(server, one, one, other, f"{other}, {one}", f"198.51.100.7, {one}", f"{one}, {other}")
+    with running(tmp_path / "wary", DATABASE_URL=database, API_KEYS="on", FORWARDED_ALLOW_IPS="192.0.2.1") as server:
+        ignored = remaining(server, one, other, f"{other}, {one}", "")
+
+    assert believed == [19_999, 19_998, 19_999, 19_997, 19_996, 19_998]
+    assert ignored == [19_999, 19_998, 19_997, 19_996]
+
+
+def busy(database: str) -> int:
+    """How many sessions of the application are at work."""
+    with psycopg.connect(database, autocommit=True) as admin:
+        ((count,),) = admin.execute(BUSY, [make_url(database).database]).fetchall()
+        return int(count)
+
+
+@contextmanager
+def locked(database: str) -> Iterator[None]:
+    """Others have locked what is read."""
+    with psycopg.connect(database) as other:
+        other.execute("LOCK TABLE providers, clients IN ACCESS EXCLUSIVE MODE")
+        yield
+
+
+@contextmanager
+def sleeping(database: str) -> Iterator[None]:
+    """Whatever is read takes half a minute."""
+    with psycopg.connect(database, autocommit=True) as owner:
+        owner.execute("""CREATE FUNCTION slowly() RETURNS boolean LANGUAGE plpgsql AS $$
+            BEGIN PERFORM pg_sleep(30); RETURN true; END $$;
+            CREATE POLICY slow ON providers AS RESTRICTIVE TO holdfast_app USING (slowly());
+            CREATE POLICY slow ON clients AS RESTRICTIVE TO holdfast_app USING (slowly()) WITH CHECK (slowly());
+        """)
+    yield
+
+
+@BOTH_ROADS
+@pytest.mark.parametrize("slow", [locked, sleeping])
+@pytest.mark.parametrize("document", ["{ providers { totalCount nodes { id } } }", MAKE], ids=["a query", "a mutation"])
+async def test_who_waits_longer_than_the_deadline_is_told_and_nothing_goes_on(
+    database: str,
+    sql: Sql,
+    compile: bool,  # noqa: A002
+    slow: Callable[[str], AbstractContextManager[None]],
+    document: str,
+) -> None:
+    with ExitStack() as stack:
+        async with serving(database, compile=compile, API_KEYS="on", DEADLINE="1") as api:
+            admin = await bearer(api, Role.ADMIN)
+            await data(api, ADD_PROVIDER, admin)  # the policy is asked for rows only
+            stack.enter_context(slow(database))
+            began = time.monotonic()
+            answers = await asyncio.gather(*(send(api, document, admin) for _ in range(5)))
+            took = time.monotonic() - began
+            await asyncio.sleep(1)
+            after = busy(database)
+
+    assert took < 1.5
+    assert after == 0
+    assert sql(PEOPLE) == [(0,)]
+    assert [response.headers["retry-after"] for response in answers] == ["1"] * 5
+    for response in answers:
+        (error,) = response.json()["errors"]
+        assert (response.status_code, response.json()["data"]) == (200, None)
+        assert (error["extensions"]["code"], error["extensions"]["retryable"]) == ("TIMEOUT", True)
+
+
+ADD_PROVIDER = 'mutation { providerCreate(input: {firstName: "Ada", lastName: "Lovelace"}) { provider { id } } }'
+
+
+async def test_who_cannot_be_recognised_in_time_is_told_so(database: str) -> None:
+    async with serving(database, API_KEYS="on", DEADLINE="1") as api:
+        admin = await bearer(api, Role.ADMIN)
+        with psycopg.connect(database) as other:
+            other.execute("LOCK TABLE api_keys IN ACCESS EXCLUSIVE MODE")
+            began = time.monotonic()
+            response = await send(api, "{ serverTime }", admin)
+            took = time.monotonic() - began
+
+    assert took < 1.5
+    assert (response.status_code, response.headers["retry-after"]) == (503, "1")
+    assert [error["extensions"]["code"] for error in response.json()["errors"]] == ["TIMEOUT"]
+
+
+@BOTH_ROADS
+async def test_without_a_database_everybody_is_told_to_try_again(database: str, compile: bool) -> None:  # noqa: A002
+    async with serving(database) as api:
+        admin = await bearer(api, Role.ADMIN)
+    nowhere = "postgresql://nobody@127.0.0.1:1/nothing"
+
+    async with serving(nowhere, compile=compile, API_KEYS="on") as api:
+        strangers = [await send(api, document, by) for document in (MAKE, "{ serverTime }") for by in (admin, {})]
+    async with serving(nowhere, compile=compile) as api:
+        known = [await send(api, document, {}) for document in (MAKE, "{ serverTime }")]
+
+    for response in (*strangers, *known):
+        assert [error["extensions"]["code"] for error in response.json()["errors"]] == ["UNAVAILABLE"]
+        assert response.headers["retry-after"] == "1"
+        assert not response.json().get("data")
+    assert [response.status_code for response in strangers] == [503] * 4
+    assert [response.status_code for response in known] == [200] * 2
+
+
+SECRETS = {
+    "token": "hf_" + "c2VjcmV0" * 10,
+    "jwt": "eyJhbGciOiJub25lIn0.eyJzZWNyZXQiOiJwbGFudGVkIn0.c2VjcmV0",
+    "key": "planted-idempotency-key",
+    "email": "planted@example.com",
+    "phone": "+49 170 5550199",
+    "name": "Plantagenet",
+    "note": "planted allergy to penicillin",
+}
+CREATE = "mutation($input: ClientCreateInput!) { clientCreate(input: $input) { client { id email phone } userErrors { message } } }"
+
+
+def planted(**wrong: Any) -> dict[str, Any]:
+    """A client with every secret, and perhaps with something wrong."""
+    names = {"firstName": SECRETS["name"], "lastName": SECRETS["name"]}
+    more = {"email": SECRETS["email"], "phone": SECRETS["phone"], "idempotencyKey": SECRETS["key"]}
+    return {"query": CREATE, "variables": {"input": {**names, **more, **wrong}}}
+
+
+def bodies() -> list[bytes]:
+    """Good requests and bad ones, each with a secret somewhere."""
+    note, email = SECRETS["note"], SECRETS["email"]
+    reserve = {"clientId": note, "appointmentId": note, "note": note}
+    good = [planted(), planted(), {"query": f'{{ clients(search: "{email}") {{ nodes {{ id email phone }} }} }}'}]
+    bad: list[Any] = [
+        planted(idempotencyKey=SECRETS["key"], email="another@example.com"),
+        planted(email=f"{email} {note}"),
+        planted(firstName=[SECRETS["name"]], timeZone=note),
+        planted(nothing=note),
+        {"query": RESERVE, "variables": {"input": reserve}, "operationName": note},
+        {"query": RESERVE, "variables": {"input": reserve}},
+        {"query": f'{{ clients(serch: "{email}") {{ nodes {{ {SECRETS["name"]} }} }} }}'},
+        {"query": f'{{ client(id: "{email}") {{ id }} }}'},
+        {"query": f"{{ a # {note}", "variables": {"a": note}},
+        {"query": f'query {{ viewer {{ role @include(if: "{note}") }} }}'},
+        {"query": 5, "variables": {"a": note}},
+        {"query": "{ viewer { role } }", "variables": [note], "extensions": {"a": email}},
+        {"query": "{ viewer { role } }", "documentId": note},
+        [note, email],
+    ]
+    broken = [note.encode(), f'{{"query": "{email}", "query": "{note}"}}'.encode(), email.encode() + b"\xff", b""]
+    return [*(json.dumps(body).encode() for body in (*good, *bad)), *broken]
+
+
+def test_no_log_line_tells_a_secret_and_each_request_is_one_line(database: str, tmp_path: Path) -> None:
+    log = tmp_path / "server.log"
+    kind = {"content-type": "application/json", "idempotency-key": SECRETS["key"]}
+    spoken = [{"authorization": f"Bearer {SECRETS[which]}"} for which in ("token", "jwt")]
+    spoken.append({"authorization": f"Basic {SECRETS['token']}", "cookie": f"a={SECRETS['token']}"})
+
+    with running(log, DATABASE_URL=database, LOG_LEVEL="info") as server, httpx2.Client(base_url=server.url) as client:
+        before = len(log.read_text().splitlines())
+        statuses = [client.post("/graphql", content=body, headers=kind).status_code for body in bodies()]
+        statuses += [client.post("/graphql", content=bodies()[0], headers=kind | by).status_code for by in spoken]
+        statuses.append(client.get("/graphql", params={"query": f"{{ a }} # {SECRETS['note']}"}).status_code)
+        statuses.append(client.get("/", params={"access_token": SECRETS["jwt"]}).status_code)
+        lines = [json.loads(line) for line in log.read_text().splitlines()[before:]]
+
+    whole = log.read_text()
+    assert [name for name, secret in SECRETS.items() if secret in whole] == []
+    assert [secret for secret in SECRETS.values() if secret.split()[0] in whole] == []
+    assert [line["status"] for line in lines if line["event"] == "request"] == statuses
+    assert [line["event"] for line in lines if line["event"] != "request"] == ["a token was refused"] * 3
+    assert {line["level"] for line in lines} == {"info"}
+    assert Counter(statuses) == Counter({200: 14, 400: 8, 401: 3, 307: 1})

@@ -204,7 +204,8 @@ def refusal(answer: httpx2.Response) -> tuple[int, str, str]:
     return answer.status_code, answer.headers["Content-Type"], code
 
 
-def test_a_query_of_the_real_server_is_answered_through_tls(start: Start, server: Any) -> None:
+def test_a_query_of_the_real_server_is_answered_through_tls(start: Start, server: Any, sql: Any) -> None:
+    sql("UPDATE businesses SET is_public = true")  # behind a proxy nobody is the ADMIN of development
     proxy = start(f"127.0.0.1:{server.port}", f"127.0.0.1:{server.port}")
 
     answer = proxy.client.post("/graphql", json=QUERY)

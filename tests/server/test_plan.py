@@ -14,8 +14,22 @@ from tests.api.test_examples import EXAMPLES, FOLDER, read, root_fields
 from tests.conftest import ROOT
 
 KEY = UUID("0190a000-0000-7000-8000-000000000001")
-PLACES = {f"${name.upper()}": encode(name, KEY) for name in ("Provider", "Client", "Appointment", "Reservation")}
-COMPILED = [name for name in EXAMPLES if name != "appointmentBulkCreate"]
+PLACES = {
+    f"${name.upper()}": encode(name, KEY) for name in ("Provider", "Client", "Appointment", "Reservation", "ApiKey")
+}
+# Where Python does more than a statement can; of the audit, what it makes of the stored columns.
+BY_PYTHON = {
+    "apiKeyCreate": "Mutation.apiKeyCreate",
+    "apiKeyRevoke": "Mutation.apiKeyRevoke",
+    "apiKeys": "Query.apiKeys",
+    "appointmentBulkCreate": "Mutation.appointmentBulkCreate",
+    "auditEntries": "AuditEntry.nodeId",
+    "businessCreate": "Mutation.businessCreate",
+    "businessUpdate": "Mutation.businessUpdate",
+    "clientErase": "Mutation.clientErase",
+    "clientExport": "Mutation.clientExport",
+}
+COMPILED = [name for name in EXAMPLES if name not in BY_PYTHON]
 
 NO_ID = "This is not an id; use one that an earlier answer contained."
 
@@ -64,15 +78,19 @@ def test_an_example_is_compiled_to_one_statement_for_each_root_field(name: str, 
     assert set(re.findall(r"\$\d+", statement)) == set(sources)
 
 
-def test_a_bulk_mutation_takes_the_ordinary_road_and_is_told_why(variables: Path) -> None:
-    text, values = read("appointmentBulkCreate")
-    variables.write_text(values.replace("$PROVIDER", PLACES["$PROVIDER"]))
+@pytest.mark.parametrize("name", BY_PYTHON)
+def test_what_python_answers_takes_the_ordinary_road_and_is_told_why(name: str, variables: Path) -> None:
+    text, values = read(name)
+    for place, value in PLACES.items():
+        values = values.replace(place, value)
+    variables.write_text(values.replace('"$VERSION"', "1"))
 
-    done = plan(FOLDER / "appointmentBulkCreate.graphql", variables)
+    done = plan(FOLDER / f"{name}.graphql", variables)
 
-    why = "Mutation.appointmentBulkCreate is answered by Python"
-    assert root_fields(text) == ["appointmentBulkCreate"]
-    assert done.stdout == f"mutation AppointmentBulkCreate: the ordinary road, because {why}.\n"
+    kind = "query" if name in ("apiKeys", "auditEntries") else "mutation"
+    why = f"{BY_PYTHON[name]} is answered by Python"
+    assert root_fields(text) == [name]
+    assert done.stdout == f"{kind} {name[0].upper()}{name[1:]}: the ordinary road, because {why}.\n"
     assert (done.returncode, done.stderr) == (0, "")
 
 

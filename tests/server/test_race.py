@@ -18,6 +18,7 @@ from tests.conftest import RESERVE, Running, running
 Sql = Callable[..., list[tuple[Any, ...]]]
 Answer = dict[str, Any]
 
+TRIES = 20  # a machine with much else to do turns some away for a moment
 DEADLOCKS = "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()"
 PUBLISH = """INSERT INTO appointments (business_id, provider_id, starts_at, ends_at, capacity)
 SELECT %s, %s, slot, slot + '15 minutes', %s FROM generate_series('2027-05-03 09:00Z'::timestamptz, %s, '15 minutes') slot
@@ -38,7 +39,7 @@ def server(database: str, tmp_path: Path) -> Iterator[Running]:
 @pytest.fixture
 async def http(server: Running) -> AsyncIterator[httpx2.AsyncClient]:
     """As many connections as there are clients."""
-    limits = httpx2.Limits(max_connections=None)
+    limits = httpx2.Limits(max_connections=None, keepalive_expiry=3)  # before the server lets go of it
     async with httpx2.AsyncClient(base_url=server.url, limits=limits, timeout=30) as client:
         yield client
 
@@ -68,12 +69,24 @@ def wish(client: str, appointment: UUID, key: str) -> Answer:
 async def all_at_once(http: httpx2.AsyncClient, wishes: Sequence[Answer]) -> list[Answer]:
     """Open every connection first, so that the requests come together."""
     await asyncio.gather(*(http.get("/livez") for _ in wishes))
-    requests = [http.post("/graphql", json={"query": RESERVE, "variables": {"input": wish}}) for wish in wishes]
-    responses = await asyncio.gather(*requests)
-    assert Counter(response.status_code for response in responses) == {200: len(wishes)}
-    answers = [response.json() for response in responses]
-    assert [answer["errors"] for answer in answers if "errors" in answer] == []
-    return answers
+    return await asyncio.gather(*(wished(http, wish) for wish in wishes))
+
+
+async def wished(http: httpx2.AsyncClient, wish: Answer) -> Answer:
+    """The answer to a wish; whoever is told to try again does so, under the same key."""
+    for _ in range(TRIES):
+        response = await http.post("/graphql", json={"query": RESERVE, "variables": {"input": wish}})
+        answer: Answer = response.json()
+        assert response.status_code == 200
+        cost = answer["extensions"].pop("cost")
+        assert cost["requestedQueryCost"] == cost["actualQueryCost"] > 0
+        told = [error["extensions"] for error in answer.get("errors", ())]
+        told += answer["data"]["reservationCreate"]["userErrors"] if answer["data"] else []
+        if not any(error.get("retryable") for error in told):
+            break
+        assert answer["data"] is None or answer["data"]["reservationCreate"]["reservation"] is None
+    assert "errors" not in answer
+    return answer
 
 
 def code(answer: Answer) -> str:
@@ -116,7 +129,7 @@ async def test_150_clients_race_for_5_appointments(http: httpx2.AsyncClient, sql
 
     assert Counter(map(code, again)) == {"HELD": 5, "SLOT_UNAVAILABLE": 145}
     for n in range(150):
-        assert again[n].get("extensions") == ({"idempotentReplay": True} if n in winners else None)
+        assert again[n]["extensions"] == ({"idempotentReplay": True} if n in winners else {})
         if n in winners:
             assert again[n]["data"] == answers[n]["data"]
     assert claims(sql) == (5, 5)
@@ -146,5 +159,5 @@ async def test_20_twins_make_one_reservation_and_get_the_same_answer(
 
     assert [answer["data"] for answer in answers] == [answers[0]["data"]] * 20
     assert code(answers[0]) == "HELD"
-    assert [answer.get("extensions") for answer in answers].count({"idempotentReplay": True}) == 19
+    assert [answer["extensions"] for answer in answers].count({"idempotentReplay": True}) == 19
     assert claims(sql) == (1, 1)

@@ -144,7 +144,7 @@ def test_a_database_that_is_out_of_reach_is_one_sentence() -> None:
 
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == (
-        "The database at postgresql+psycopg://nobody@127.0.0.1:1/nothing is out of reach; see DATABASE_URL.\n"
+        "The database at postgresql+psycopg://nobody@127.0.0.1:1/nothing is out of reach; see DATABASE_URL or OWNER_DATABASE_URL.\n"
     )
 
 
