@@ -9,6 +9,7 @@ from graphql import (
     KnownDirectivesRule,
     Node,
     OverlappingFieldsCanBeMergedRule,
+    ScalarLeafsRule,
     ValidationContext,
     ValuesOfCorrectTypeRule,
     specified_rules,
@@ -42,9 +43,19 @@ class DirectivesAreKnown(KnownDirectivesRule):
             self.report_error(GraphQLError(f"Unknown {word} {', '.join(named)}{more}.", nodes))
 
 
+class LeafsAreSelected(ScalarLeafsRule):
+    """The rule of the GraphQL specification (5.3.3), which suggests nothing where the schema is not told."""
+
+    def report_error(self, error: GraphQLError) -> None:
+        if self.context.hide_suggestions:
+            error = GraphQLError(error.message.partition(" Did you mean")[0], error.nodes)
+        super().report_error(error)
+
+
 _OURS: dict[type[ASTValidationRule], type[ASTValidationRule]] = {
     KnownDirectivesRule: DirectivesAreKnown,
     OverlappingFieldsCanBeMergedRule: FieldsCanBeMerged,
+    ScalarLeafsRule: LeafsAreSelected,
     ValuesOfCorrectTypeRule: LiteralsOfCorrectType,
 }
 RULES = tuple(_OURS.get(rule, rule) for rule in specified_rules)

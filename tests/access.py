@@ -46,7 +46,7 @@ TABLE: dict[str, dict[Roles, str]] = {
     "Viewer": {EVERYBODY: "principal role business"},
     "Business": {
         EVERYBODY: "id name timeZone leadTimeMinutes holdTimeMinutes holdLimit isPublic",
-        KEEPERS: "host version",
+        KEEPERS | MANAGERS: "host version",
         MANAGERS: "history",
     },
     "Location": {EVERYBODY: "id name timeZone", MANAGERS: "history"},

@@ -297,10 +297,14 @@ def _key(world: World, business: UUID, name: str, role: Role, **more: Any) -> Ro
 
 
 def _history(world: World) -> None:
-    """Something was done to everything, and to some things more than once."""
+    """Something was done to everything, and to some things more than once; but not to an operator's key.
+
+    The audit may name what is otherwise not shown, and here such a key is to stay hidden.
+    """
     world.ours["Business"], world.theirs["Business"] = [{"id": DEFAULT_BUSINESS}], [{"id": STRANGER}]
     for business, whose in ((DEFAULT_BUSINESS, world.ours), (STRANGER, world.theirs)):
-        things = [(type_name, row["id"]) for type_name, rows in whose.items() for row in rows]
+        rows = [(type_name, row) for type_name, rows in whose.items() for row in rows]
+        things = [(type_name, row["id"]) for type_name, row in rows if row.get("role") != Role.OPERATOR]
         for number, (type_name, key) in enumerate(things):
             for turn in range(1 + number % 3):
                 _entry(world, business, type_name, key, *DONE[(number + turn) % len(DONE)])

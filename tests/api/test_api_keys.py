@@ -1,5 +1,6 @@
 """API keys: what they may do, whom they act for, and that nobody learns a token twice or why one is refused."""
 
+import asyncio
 import base64
 from datetime import datetime, timedelta
 from typing import Any
@@ -7,9 +8,10 @@ from uuid import UUID
 
 import pytest
 from graphql import GraphQLObjectType
+from psycopg import connect
 
 from models.api_key import ApiKeyScope
-from models.node_id import encode
+from models.node_id import decode, encode
 from models.viewer import Role
 from schema.execution import CONTRACT
 from tests.conftest import PUBLISH, Api
@@ -360,3 +362,58 @@ async def test_the_table_keeps_the_hash_of_a_secret_and_not_the_secret(api: Api,
     assert bytes(kept) != secret
     for shape in (secret.hex(), base64.b64encode(secret).decode()[:40], created["token"][-40:]):
         assert shape not in row
+
+
+WAITING = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+
+
+@pytest.mark.parametrize("is_erased", [True, False])
+async def test_who_makes_a_key_for_a_client_waits_for_an_erasure_under_way(
+    api: Api, sql: Sql, database: str, *, is_erased: bool
+) -> None:
+    client = await api.client()
+    key = decode(client)[1]
+    with connect(database) as erasing:
+        erasing.execute("SELECT FROM clients WHERE id = %s FOR UPDATE", [key])
+        erasing.execute("UPDATE clients SET erased_at = clock_timestamp() WHERE id = %s", [key])
+
+        making = asyncio.create_task(create(api, role="CLIENT", personId=client))
+        while sql(WAITING) == [(0,)]:  # noqa: ASYNC110 -- it is PostgreSQL that we wait for
+            await asyncio.sleep(0.01)
+        (erasing.commit if is_erased else erasing.rollback)()
+        made = await making
+
+    assert refusals(made) == ([("NOT_FOUND", ["personId"])] if is_erased else [])
+    assert (made["token"] is None) is is_erased
+    assert sql("SELECT count(*) FROM api_keys") == [(0 if is_erased else 1,)]
+
+
+async def test_a_key_that_is_made_while_a_client_is_erased_ends_with_them(api: Api, sql: Sql, database: str) -> None:
+    client = await api.client()
+    erase = "mutation ($id: ID!) { clientErase(input: {clientId: $id}) { userErrors { code } } }"
+    insert = (
+        "INSERT INTO api_keys (business_id, name, role, person_id, scopes, secret_hash, expires_at)"
+        " SELECT business_id, 'late', 'CLIENT', id, '{READ}', sha256(''), '2099-01-01Z' FROM clients WHERE id = %s"
+        " FOR KEY SHARE"
+    )
+    with connect(database) as making:
+        making.execute(insert, [decode(client)[1]])
+
+        erasing = asyncio.create_task(api(erase, id=client))
+        while sql(WAITING) == [(0,)]:  # noqa: ASYNC110 -- it is PostgreSQL that we wait for
+            await asyncio.sleep(0.01)
+        making.commit()
+        done = await erasing
+
+    assert done == {"clientErase": {"userErrors": []}}
+    assert sql("SELECT name, revoked_at IS NOT NULL FROM api_keys") == [("Erased client", True)]
+
+
+async def test_nobody_makes_a_key_for_an_erased_client(api: Api, sql: Sql) -> None:
+    client = await api.client()
+    sql("UPDATE clients SET erased_at = clock_timestamp()")
+
+    refused = await create(api, role="CLIENT", personId=client)
+
+    assert (refusals(refused), refused["token"]) == ([("NOT_FOUND", ["personId"])], None)
+    assert sql("SELECT count(*) FROM api_keys") == [(0,)]

@@ -122,7 +122,7 @@ async def test_a_host_belongs_to_one_business(api: Api, sql: Sql) -> None:
     again = {**NEW, "name": "Another", "host": "ANNEX.example", "idempotencyKey": "once"}
 
     made = (await data(api, CREATE, operator, input=again))["businessCreate"]
-    changed = await update(api, host="annex.example", name="Another")
+    changed = await update(api, operator, host="annex.example", name="Another")
     corrected = (await data(api, CREATE, operator, input={**again, "host": "other.example"}))["businessCreate"]
 
     assert refusals(made) == refusals(changed) == [("INVALID_INPUT", ["host"])]
@@ -154,7 +154,6 @@ async def test_an_admin_changes_their_business_and_what_is_left_out_stays(api: A
     all_ = {
         "name": "Practice",
         "timeZone": "Europe/Paris",
-        "host": "practice.example",
         "isPublic": True,
         "leadTimeMinutes": 0,
         "holdTimeMinutes": 1440,
@@ -163,12 +162,12 @@ async def test_an_admin_changes_their_business_and_what_is_left_out_stays(api: A
 
     first = await update(api, admin, **all_)
     second = await update(api, admin, **dict.fromkeys(all_) | {"leadTimeMinutes": 527_040})
-    third = await update(api, admin, host="", holdLimit=0, isPublic=False)
+    third = await update(api, admin, holdLimit=0, isPublic=False)
 
     versions = [before["version"] + n for n in (1, 2, 3)]
     assert first == {"business": before | all_ | {"version": versions[0]}, "userErrors": []}
     assert second["business"] == first["business"] | {"leadTimeMinutes": 527_040, "version": versions[1]}
-    taken_away = {"host": None, "holdLimit": None, "isPublic": False, "version": versions[2]}
+    taken_away = {"holdLimit": None, "isPublic": False, "version": versions[2]}
     assert third["business"] == second["business"] | taken_away
     assert sql("SELECT DISTINCT actor, count(*) FROM events WHERE type = 'scheduling.business.updated.v1' AND actor IS NOT NULL GROUP BY 1") == [
         (f"key:{key_of(admin)}", 3)
@@ -190,13 +189,63 @@ async def test_an_admin_changes_their_business_and_what_is_left_out_stays(api: A
     ],
 )
 async def test_a_change_that_cannot_be_is_refused(api: Api, wanted: dict[str, Any], field: list[str] | None) -> None:
-    before = await mine(api)
+    operator, before = await bearer(api, Role.OPERATOR), await mine(api)
 
-    refused = await update(api, isPublic=None, **wanted)
+    refused = await update(api, operator, isPublic=None, **wanted)
 
     assert refusals(refused) == [("INVALID_INPUT", field)]
     assert refused["business"] is None
     assert await mine(api) == before
+
+
+async def test_an_operator_gives_a_business_its_host_and_takes_it_away(api: Api) -> None:
+    operator, before = await bearer(api, Role.OPERATOR), await mine(api)
+
+    given = await update(api, operator, host="Practice.example")
+    left = await update(api, operator, host=None, name="Practice")
+    taken = await update(api, operator, host="")
+
+    assert [payload["userErrors"] for payload in (given, left, taken)] == [[]] * 3
+    assert [payload["business"]["host"] for payload in (given, left, taken)] == ["practice.example"] * 2 + [None]
+    assert taken["business"] == before | {"name": "Practice", "version": before["version"] + 3}
+
+
+@pytest.mark.parametrize("host", ["taken.example", "practice.example", "", "a b"])
+async def test_an_admin_neither_gives_nor_takes_a_host_nor_changes_anything_beside_it(
+    api: Api, sql: Sql, host: str
+) -> None:
+    sql("UPDATE businesses SET host = 'practice.example'")
+    admin = await bearer(api, Role.ADMIN)
+    before = await mine(api, admin)
+
+    refused = await update(api, admin, host=host, name="Mine")
+    changed = await update(api, admin, name="Practice", host=None)
+
+    assert refusals(refused) == [("FORBIDDEN", ["host"])]
+    assert refused["userErrors"][0]["message"] == "Only an OPERATOR gives a host to a business, or takes it away."
+    assert refused["business"] is None
+    assert changed["business"] == before | {"name": "Practice", "version": before["version"] + 1}
+
+
+@pytest.mark.parametrize(
+    ("role", "is_told"),
+    [(Role.OPERATOR, True), (Role.ADMIN, True), (Role.MANAGER, True), (Role.FRONT_DESK, False)],
+)
+@pytest.mark.parametrize("field", ["host", "version"])
+async def test_who_is_told_of_the_host_and_the_version_of_a_business(
+    api: Api, sql: Sql, role: Role, field: str, *, is_told: bool
+) -> None:
+    sql("UPDATE businesses SET host = 'practice.example'")
+    ((version,),) = sql("SELECT version FROM businesses")
+
+    answer = (await send(api, f"{{ viewer {{ business {{ {field} }} }} }}", await bearer(api, role))).json()
+
+    told = {"host": "practice.example", "version": version}[field]
+    if is_told:
+        assert answer["data"] == {"viewer": {"business": {field: told}}}
+    else:
+        assert [error["extensions"]["code"] for error in answer["errors"]] == ["FORBIDDEN"]
+        assert "data" not in answer
 
 
 async def test_of_two_who_change_the_same_version_the_later_one_is_told(api: Api) -> None:
@@ -204,7 +253,7 @@ async def test_of_two_who_change_the_same_version_the_later_one_is_told(api: Api
     version = before["version"]
     await update(api, name="First")
 
-    late = await update(api, expectedVersion=version, name="Second", host="second.example")
+    late = await update(api, expectedVersion=version, name="Second", isPublic=True)
 
     assert late == {
         "business": None,
@@ -276,10 +325,10 @@ async def test_nobody_else_changes_a_business(api: Api, sql: Sql, role: Role) ->
 
 async def test_who_may_browse_a_business_and_where_holds_at_once(api: Api) -> None:
     anonymous = {"host": "practice.example"}
-    query = "{ viewer { role business { id } } }"
+    operator, query = await bearer(api, Role.OPERATOR), "{ viewer { role business { id } } }"
 
     closed = await send(api, query, anonymous)
-    await update(api, isPublic=True, host="practice.example")
+    await update(api, operator, isPublic=True, host="practice.example")
     opened = await send(api, query, anonymous)
     await update(api, isPublic=False)
     closed_again = await send(api, query, anonymous)

@@ -13,7 +13,7 @@ import pytest
 from psycopg import connect
 from psycopg.errors import ForeignKeyViolation
 
-from models import api_key
+from models import api_key, privacy
 from models.business import DEFAULT_BUSINESS
 from models.node_id import decode, encode
 from server.postgres import binaries
@@ -442,6 +442,50 @@ async def test_an_export_tells_who_read_the_client_and_is_itself_on_record(api: 
     assert things == {whole.client, encode("ApiKey", key), *whole.booked.values()}
     assert whole.other not in str(told)
     assert {each["diff"] and tuple(each["diff"]) for each in told} >= {None, ("status",)}
+
+
+async def test_an_export_tells_the_newest_of_a_long_history(
+    api: Api, sql: Sql, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = await api.client()
+    for _ in range(3):
+        await export(api, client)
+    whole = (await export(api, client))["export"]["history"]
+    monkeypatch.setattr(privacy, "MOST_ENTRIES", 3)
+
+    cut = (await export(api, client))["export"]["history"]
+
+    assert [each["action"] for each in whole] == [
+        *["audit.client.exported.v1"] * 4,
+        "scheduling.client.created.v1",
+    ]
+    assert [each["action"] for each in cut] == ["audit.client.exported.v1"] * 3
+    assert [each["at"] for each in cut[1:]] == [each["at"] for each in whole[:2]]
+    assert sql("SELECT count(*) FROM events WHERE type = 'audit.client.exported.v1'") == [(5,)]
+
+
+def test_an_export_tells_ten_thousand_entries_at_most() -> None:
+    assert privacy.MOST_ENTRIES == 10_000
+
+
+async def test_an_export_costs_as_much_as_it_may_have_to_read(api: Api) -> None:
+    client = await api.client()
+
+    await api.post("mutation ($id: ID!) { clientExport(input: {clientId: $id}) { export } }", id=client)
+
+    assert api.cost == {"requestedQueryCost": 501, "actualQueryCost": 501}
+
+
+async def test_a_key_that_only_writes_exports_nothing(api: Api, sql: Sql) -> None:
+    whole = await known(api, sql)
+    sql("UPDATE api_keys SET scopes = '{WRITE}'")
+
+    refused = await export(api, whole.client, bearer(whole.token))
+
+    assert [(error["code"], error["field"]) for error in refused["userErrors"]] == [("FORBIDDEN", None)]
+    assert refused["userErrors"][0]["message"] == "This key's scopes do not contain READ, which an export needs."
+    assert refused["export"] is None
+    assert sql("SELECT count(*) FROM events WHERE type = 'audit.client.exported.v1'") == [(0,)]
 
 
 async def test_an_export_that_cannot_be_put_on_record_is_not_given(api: Api, sql: Sql) -> None:

@@ -43,7 +43,7 @@ from tests.world import FOREIGN, Bearer, imagine
 pytestmark = pytest.mark.filterwarnings("ignore:coroutine '.*' was never awaited:RuntimeWarning")
 PARTS, DOCUMENTS_EACH = 10, 202
 DISTINCT, CLEAN, COMPILED = 0.9, 0.75, 0.70
-READ = 8  # documents of a part that put something on record
+READ = 5  # documents of a part that put something on record
 EXAMPLES = sorted(
     path.stem
     for path in (ROOT / "docs" / "examples").glob("*.graphql")

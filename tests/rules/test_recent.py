@@ -42,6 +42,17 @@ def test_what_nobody_asked_for_the_longest_gives_way() -> None:
     assert (kept.hits, kept.misses) == (2, 5)
 
 
+def test_to_ask_for_what_is_not_there_leaves_no_trace() -> None:
+    kept: Recent[str, str] = Recent(2)
+    kept.found("kept", made("a value", []))
+
+    found = [kept.known(f"unknown {n}") for n in range(10)]
+
+    assert found == [None] * 10
+    assert (kept.known("kept"), kept.known("kept")) == ("a value", "a value")
+    assert (len(kept), kept.weight, kept.hits, kept.misses) == (1, 1, 0, 1)
+
+
 @pytest.mark.parametrize(
     ("sizes", "left"),
     [

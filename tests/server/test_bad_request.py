@@ -15,6 +15,7 @@ from tests.conftest import Api, serving
 
 JSON = {"content-type": "application/json"}
 CLOCK = b'{"query": "{ serverTime }"}'
+CHANGE = b'{"query": "mutation { clientCreate(input: {firstName: \\"\\", lastName: \\"\\"}) { userErrors { code } } }"}'
 MUTATION = 'mutation { clientCreate(input: {firstName: "Mary", lastName: "Shelley"}) { client { id } } }'
 NEVER_SAID = re.compile("psycopg|sqlalchemy|traceback|select |internal|starlette|exception", re.IGNORECASE)
 
@@ -65,6 +66,8 @@ def refused(response: httpx2.Response) -> tuple[int, str]:
         pytest.param(b"[" * 100_000 + b"]" * 100_000, id="5 lists 100 000 deep"),
         pytest.param(b'{"a":' * 100_000 + b"1" + b"}" * 100_000, id="5 objects 100 000 deep"),
         pytest.param(b"[" * 1_900_000, id="5 opened for ever"),
+        pytest.param(b"[" * 11_000 + b"]" * 11_000, id="5 lists 11 000 deep"),
+        pytest.param(b'{"a":' * 11_000 + b"1" + b"}" * 11_000, id="5 objects 11 000 deep"),
         pytest.param(b'{"query": "{ serverTime }", "variables": {"a": %s}}' % (b"9" * 5_000), id="5 5 000 digits"),
         pytest.param(b'{"query": "{ serverTime } # \xff"}', id="6 a byte that UTF-8 has not"),
         pytest.param('{"query": "{ serverTime } # é"}'.encode("latin-1"), id="6 Latin-1"),
@@ -219,13 +222,42 @@ async def test_a_body_without_end_is_refused_while_it_is_read(api: Api, length: 
 
 
 @pytest.mark.parametrize(
-    ("size", "status"),
-    [pytest.param(2_000_000, 200, id="12 2 MB"), pytest.param(2_000_001, 413, id="12 one byte more")],
+    ("body", "most", "said"),
+    [
+        pytest.param(CHANGE, 2_000_000, "The body is larger than 2000000 bytes.", id="12 a mutation"),
+        pytest.param(CLOCK, 50_000, "The body has 50001 bytes; a query may have 50000.", id="12 a query"),
+    ],
 )
-async def test_a_body_has_two_megabytes_at_most(api: Api, size: int, status: int) -> None:
-    response = await api.http.post("/graphql", content=CLOCK.ljust(size), headers=JSON)
+async def test_a_body_may_have_so_many_bytes_and_not_one_more(api: Api, body: bytes, most: int, said: str) -> None:
+    answered = await api.http.post("/graphql", content=body.ljust(most), headers=JSON)
+    longer = await api.http.post("/graphql", content=body.ljust(most + 1), headers=JSON)
 
-    assert response.status_code == status
+    assert (answered.status_code, "errors" in answered.json()) == (200, False)
+    assert refused(longer) == (413, "BODY_TOO_LARGE")
+    assert longer.json()["errors"][0]["message"] == said
+
+
+async def test_the_query_of_two_operations_is_no_larger_for_the_mutation_beside_it(api: Api) -> None:
+    body = {"query": f"query a {{ serverTime }} {MUTATION.replace('mutation', 'mutation b')}", "operationName": "a"}
+
+    response = await api.http.post("/graphql", content=json.dumps(body).encode().ljust(50_001), headers=JSON)
+
+    assert refused(response) == (413, "BODY_TOO_LARGE")
+
+
+@pytest.mark.parametrize("each", [b"[]", b"{}"], ids=["5 lists", "5 objects"])
+async def test_a_body_may_have_so_many_lists_and_objects_and_not_one_more(api: Api, each: bytes) -> None:
+    body = b'{"query":"{ viewer { principal } }","variables":{"a":[%s]}}'
+    others = body.count(b"{") + body.count(b"[")
+
+    most, more = (
+        await api.http.post("/graphql", content=body % b",".join([each] * (count - others)), headers=JSON)
+        for count in (12_000, 12_001)
+    )
+
+    assert (most.status_code, most.json()) == (200, ANONYMOUS)
+    assert refused(more) == (400, "BAD_JSON")
+    assert more.json()["errors"][0]["message"] == "The body has more than 12000 lists and objects."
 
 
 @pytest.mark.parametrize(

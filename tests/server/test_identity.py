@@ -320,7 +320,23 @@ def test_nothing_in_a_request_moves_somebody_to_another_business(practice: Pract
     for headers in ({"x-business": annex}, {"host": "annex.example"}):
         assert practice.data(WHO, admin, headers=headers)["viewer"]["business"]["id"] != annex
     assert practice.data(WHO, operator, headers={"x-business": annex})["viewer"]["business"]["id"] == annex
+    assert practice.data(WHO, operator)["viewer"]["business"]["id"] != annex
     assert ask(practice.url, create, admin).status_code == 403
+
+
+def test_an_operator_who_names_no_business_that_there_is_acts_on_none(practice: Practice) -> None:
+    operator, nowhere = practice.bearer("OPERATOR"), {"x-business": encode("Business", UNKNOWN)}
+    rename = 'mutation { businessUpdate(input: {expectedVersion: 1, name: "Mine"}) { business { name } } }'
+    before = practice.data("{ viewer { business { name version } } }", operator)
+
+    answers = [ask(practice.url, query, operator, headers=nowhere) for query in (WHO, rename)]
+
+    for answer in answers:
+        (error,) = answer.json()["errors"]
+        assert (answer.status_code, codes(answer)) == (400, ["NOT_FOUND"])
+        assert error["message"] == "No business has the id that X-Business names."
+        assert "data" not in answer.json()
+    assert practice.data("{ viewer { business { name version } } }", operator) == before
 
 
 def opened(practice: Practice, host: str) -> str:
@@ -479,7 +495,7 @@ def test_with_an_identity_it_goes_on_to_the_next_thing() -> None:
     assert done.stderr.startswith("The database at ")
 
 
-FORWARDED = ("forwarded", "x-forwarded-for", "x-forwarded-host", "x-real-ip")
+FORWARDED = ("forwarded", "via", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-real-ip")
 
 
 def test_a_server_of_developers_says_so_and_believes_this_machine_alone(database: str, tmp_path: Path) -> None:
@@ -495,12 +511,14 @@ def test_a_server_of_developers_says_so_and_believes_this_machine_alone(database
         elsewhere = ["practice.example", "localhost.practice.example", "127.0.0.1.practice.example", "0.0.0.0", "[::2]"]
         named = [ask(server.url, WHO, headers={"host": host}) for host in elsewhere]
         forwarded = [ask(server.url, WHO, headers={header: "127.0.0.1"}) for header in FORWARDED]
+        admins += [ask(server.url, WHO, headers={"sec-fetch-site": site}).json() for site in ("same-origin", "none")]
+        of_another_page = ask(server.url, WHO, headers={"sec-fetch-site": "cross-site"})
         garbage = ask(server.url, WHO, "Bearer garbage")
 
     assert log.read_text().splitlines()[0] == DEVELOPMENT
     for admin in admins:
         assert (admin["data"]["viewer"]["role"], admin["data"]["viewer"]["principal"]) == ("ADMIN", "anonymous")
-    for answer in (*named, *forwarded):
+    for answer in (*named, *forwarded, of_another_page):
         assert (answer.status_code, codes(answer)) == (401, ["UNAUTHENTICATED"])
     assert (garbage.status_code, codes(garbage)) == (401, ["UNAUTHENTICATED"])
 

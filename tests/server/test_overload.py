@@ -26,7 +26,7 @@ Sql = Callable[..., list[tuple[Any, ...]]]
 CLIENTS, DELAY = 500, 0.2
 DEADLINE, PATIENCE = 5.0, 0.5
 LOADED = 3.0  # what a machine that does other things besides may add
-MOST_BETWEEN_BEATS = 0.5  # seconds of CPU of the worker: no other process can take them, though a busy machine makes them longer
+MOST_BETWEEN_BEATS = 0.5  # seconds of the worker's CPU, which a busy machine makes longer, but cannot take away
 TRY_AGAIN = {"UNAVAILABLE", "TIMEOUT", "BUSY"}
 SESSIONS = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'holdfast' AND datname = current_database()"
 READ = "query($p: ID!) { availableAppointments(filter: {providerIds: [$p]}, first: 3) { nodes { id startsAt } } }"
