@@ -110,6 +110,10 @@ class Documents:
         self.introspection = introspection
         self._kept: Recent[str, _Checked] = Recent(DOCUMENTS_KEPT)
 
+    def has(self, question: Question) -> bool:
+        """Whether a document was found to be good before."""
+        return self._kept.known(question.document) is not None
+
     def prepare(self, question: Question) -> Prepared:
         """Find the operation that is meant in a document that may be executed, or say what is wrong with it."""
         text, name = question.document, question.operation_name

@@ -15,6 +15,7 @@ from server.request import LARGEST_QUERY, Asked, BadRequestError, Headers
 from server.settings import Settings
 from server.token import Tokens
 
+COST_OF_A_NEW_DOCUMENT = 20
 COST_OF_A_BAD_TOKEN = 100  # so that guessing is soon over
 BEGUN_AT_ONCE = 16  # questions in one turn of the event loop: others, who ask whether we are alive, wait for no more
 
@@ -48,12 +49,17 @@ class Gate:
         self.persisted = persisted(settings.trusted_documents, self.documents)
         self.identity = Identity(settings, _tokens(settings))
         self.rate = _rate(settings)
-        self.is_open = not settings.rate_limit_anonymous  # to whoever has no token, without a limit
+        self.limited = {True: settings.rate_limit_anonymous > 0, False: settings.rate_limit > 0}  # by: is anonymous
         self._begun = 0
 
     async def admit(self, asked: Asked, question: Question, until: float) -> Admitted:
         """Say who asks, have them pay, and find out whether they may ask for this."""
         await self._begin()
+        viewer = await self._viewer(asked, until)
+        if not self.documents.has(
+            question
+        ):  # to parse and check one costs the more, and is done before its price is known
+            await self._spend(asked, viewer, COST_OF_A_NEW_DOCUMENT)
         prepared = self.documents.prepare(question)
         if not asked.is_post and prepared.operation and not prepared.is_query:
             raise BadRequestError(405, "METHOD_NOT_ALLOWED", "Send a mutation by POST.", ((b"allow", b"POST"),))
@@ -62,7 +68,6 @@ class Gate:
             raise BadRequestError(413, "BODY_TOO_LARGE", sentence)
         if prepared.operation and question.sha256:
             self.persisted.keep(question)
-        viewer = await self._viewer(asked, until)
         price = prepared.cost(question.variables)
         allowance = await self._spend(asked, viewer, min(price, self.limits.cost))
         return Admitted(question, prepared, viewer, price, allowance, prepared.refused(price, viewer, self.limits))
@@ -83,14 +88,16 @@ class Gate:
             await self.rate.close()
 
     async def _viewer(self, asked: Asked, until: float) -> Viewer:
+        address, price = f"address:{address_of(asked.scope)}", COST_OF_A_BAD_TOKEN
         if self.identity.is_unheard(asked):  # to look for a key costs the database, whether there is one or not
-            await self._pay(f"address:{address_of(asked.scope)}", 1, is_anonymous=True)
+            allowance = await self._pay(address, 1, is_anonymous=True)
+            price = min(price, allowance.remaining) if allowance else price  # or whoever has less could go on looking
         try:
             async with asyncio.timeout_at(until):
                 return await self.identity.viewer(asked, asked.scope["app"].state.database)
         except BadRequestError as refused:
             if refused.status == 401:
-                await self._pay(f"address:{address_of(asked.scope)}", COST_OF_A_BAD_TOKEN, is_anonymous=True)
+                await self._pay(address, price, is_anonymous=True)
             raise
         except (Refusal, TimeoutError) as lost:  # the database did not say who asks
             refusal = lost if isinstance(lost, Refusal) else Timeout()
@@ -102,7 +109,7 @@ class Gate:
         return await self._pay(viewer.principal, points, is_anonymous=False)
 
     async def _pay(self, who: str, points: int, *, is_anonymous: bool) -> Allowance | None:
-        if self.rate is None or (is_anonymous and self.is_open):
+        if self.rate is None or not self.limited[is_anonymous]:
             return None
         allowance = await self.rate.spend(who, points, is_anonymous=is_anonymous)
         if not allowance.is_within:
@@ -118,6 +125,6 @@ def _tokens(settings: Settings) -> Tokens | None:
 
 
 def _rate(settings: Settings) -> Rate | None:
-    if settings.is_development or not settings.rate_limit:
+    if settings.is_development or not (settings.rate_limit or settings.rate_limit_anonymous):
         return None
     return Rate(settings.rate_limit, settings.rate_limit_anonymous, store=settings.rate_store)

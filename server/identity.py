@@ -1,10 +1,9 @@
 """Identity: from what a request carries to a viewer. Of what is wrong with a token, its sender learns nothing."""
 
-import logging
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from time import monotonic
-from typing import Any, Generic, NoReturn, TypeVar
+from typing import Any, Generic, TypeVar
 from uuid import UUID
 
 from models import tenancy
@@ -29,7 +28,6 @@ FORWARDED = (b"forwarded", b"via", b"x-forwarded-for", b"x-forwarded-host", b"x-
 CHALLENGE = ((b"www-authenticate", b'Bearer realm="holdfast", error="invalid_token"'),)
 RETRY = ((b"retry-after", b"1"),)
 SENTENCE = "The token cannot be used; send another one, or none."
-log = logging.getLogger("holdfast.identity")
 
 
 class Lately(Generic[V]):
@@ -70,13 +68,11 @@ class Identity:
         authorization = asked.header(b"authorization", "")
         if not authorization:
             return await self._anonymous(asked, database)
-        scheme, _, token = authorization.partition(" ")
-        if scheme.lower() != "bearer" or not token:
-            _refuse("it is no bearer token")
-        if token.startswith(PREFIX):
-            viewer = await self._of_key(token, database)
-        else:
-            viewer = await self._of_issuer(token, database)
+        try:
+            viewer = await self._of_token(authorization, database)
+        except TokenRefusedError as refused:  # why is told to the log, and to nobody else
+            asked.note(why=str(refused))
+            raise BadRequestError(401, "UNAUTHENTICATED", SENTENCE, CHALLENGE) from None
         return await self._operating(viewer, asked, database) if viewer.role is Role.OPERATOR else viewer
 
     def is_unheard(self, asked: Asked) -> bool:
@@ -89,32 +85,35 @@ class Identity:
         self.by_key.clear()
         self.businesses.clear()
 
+    async def _of_token(self, authorization: str, database: Database) -> Viewer:
+        scheme, _, token = authorization.partition(" ")
+        if scheme.lower() != "bearer" or not token:
+            raise TokenRefusedError("it is no bearer token")
+        return await (self._of_key if token.startswith(PREFIX) else self._of_issuer)(token, database)
+
     async def _of_key(self, shown: str, database: Database) -> Viewer:
         viewer = self.by_key.get(shown)
         if viewer is not None:
             return viewer
         token = Token.read(shown) if self.takes_keys and len(shown) <= LONGEST_KEY else None
         if token is None:
-            _refuse("it is none of our API keys, or none are accepted")
+            raise TokenRefusedError("it is none of our API keys, or none are accepted")
         found = await find_viewer(database, token)
         if found is None:
-            _refuse("its key is unknown, revoked or expired")
+            raise TokenRefusedError("its key is unknown, revoked or expired")
         self.by_key.keep(shown, found.viewer, found.seconds)
         return found.viewer
 
     async def _of_issuer(self, token: str, database: Database) -> Viewer:
         if self.tokens is None:
-            _refuse("no issuer is configured")
+            raise TokenRefusedError("no issuer is configured")
         try:
             viewer = _viewer_of(await self.tokens.claims(token), self.claim)
-        except TokenRefusedError as refused:
-            _refuse(str(refused))
         except IssuerUnreachableError:
-            raise BadRequestError(
-                503, "UNAVAILABLE", "Tokens cannot be checked for a moment; try again.", RETRY
-            ) from None
+            sentence = "Tokens cannot be checked for a moment; try again."
+            raise BadRequestError(503, "UNAVAILABLE", sentence, RETRY) from None
         if (await self._business(viewer.business_id, None, database)) is None:
-            _refuse("its business is unknown")
+            raise TokenRefusedError("its business is unknown")
         return viewer
 
     async def _anonymous(self, asked: Asked, database: Database) -> Viewer:
@@ -193,9 +192,3 @@ def _named(value: str) -> UUID:
         return key_of("Business", value)
     except Refusal:
         raise BadRequestError(400, "BAD_REQUEST", "X-Business must be the id of a business.") from None
-
-
-def _refuse(why: str) -> NoReturn:
-    """Tell the log why, and nobody else."""
-    log.info("a token was refused", extra={"why": why})
-    raise BadRequestError(401, "UNAUTHENTICATED", SENTENCE, CHALLENGE)

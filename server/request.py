@@ -1,6 +1,7 @@
 """Requests: from bytes to a question (GraphQL over HTTP), strict about both, and how a bad one is answered."""
 
 import json
+import re
 from dataclasses import replace
 from typing import Any, Protocol, TypeVar
 
@@ -14,6 +15,7 @@ from schema.limits import LIMITS
 
 T = TypeVar("T")
 LARGEST_BODY, LARGEST_QUERY = 2_000_000, 50_000
+TEXT = re.compile(rb'"(?:[^"\\]|\\.)*+"')
 MOST_BRACKETS = 12_000  # of lists and objects; 10,000 windows fit
 Headers = tuple[tuple[bytes, bytes], ...]
 
@@ -112,7 +114,7 @@ async def _body(receive: Receive) -> bytearray:
 
 def _json(text: bytes | bytearray, name: str = "The body") -> Any:
     """Read JSON (RFC 8259) with no NaN, no broken text, no nesting without end, and no name twice in one object."""
-    if text.count(b"{") + text.count(b"[") > MOST_BRACKETS:  # each takes a hundred times its text
+    if _brackets(text) > MOST_BRACKETS and _brackets(TEXT.sub(b"", text)) > MOST_BRACKETS:  # each takes a hundred bytes
         raise BadRequestError(400, "BAD_JSON", f"{name} has more than {MOST_BRACKETS} lists and objects.")
     try:
         value = orjson.loads(text)
@@ -122,6 +124,10 @@ def _json(text: bytes | bytearray, name: str = "The body") -> Any:
         problem = f"{name} {bad if isinstance(bad, _TwiceError) else 'is not valid JSON.'}"
         raise BadRequestError(400, "BAD_JSON", problem) from None
     return value
+
+
+def _brackets(text: bytes | bytearray) -> int:
+    return text.count(b"{") + text.count(b"[")
 
 
 def _is_canonical(text: bytes | bytearray, value: Any) -> bool:

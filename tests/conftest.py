@@ -88,7 +88,7 @@ def migrated(cluster: str) -> Iterator[str]:
     with fresh_database(cluster) as url:
         migrate(url)
         with psycopg.connect(url, autocommit=True, options="-c session_replication_role=replica") as owner:
-            owner.execute("UPDATE businesses SET hold_limit = NULL")  # tests/api/test_holds.py has the limit
+            owner.execute("UPDATE businesses SET hold_limit = NULL")  # tests/server/test_limits.py has the limit
         yield url
 
 

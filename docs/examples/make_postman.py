@@ -8,6 +8,7 @@ FOLDER = Path(__file__).parent
 FORMAT = "https://schema.getpostman.com/json/collection/v2.1.0/collection.json"
 # In this order they make a booking; whatever is not named stands between, and to cancel comes last.
 FIRST = (
+    "viewer",
     "providerCreate",
     "clientCreate",
     "appointmentBulkCreate",
@@ -15,19 +16,22 @@ FIRST = (
     "reservationCreate",
     "reservationConfirm",
 )
-LAST = ("reservationCancel",)
+LAST = ("reservationCancel", "clientErase")
 # What an answer tells the requests after it: the variable, and where its value stands.
 KEPT = {
+    "viewer": ("version", "viewer?.business?.version"),
     "providerCreate": ("provider", "providerCreate?.provider?.id"),
     "clientCreate": ("client", "clientCreate?.client?.id"),
     "appointmentBulkCreate": ("appointment", "appointmentBulkCreate?.appointments?.nodes[0]?.id"),
     "availableAppointments": ("appointment", "availableAppointments?.nodes[0]?.id"),
     "reservationCreate": ("reservation", "reservationCreate?.reservation?.id"),
+    "apiKeyCreate": ("apikey", "apiKeyCreate?.apiKey?.id"),
 }
-VARIABLES = ("provider", "client", "appointment", "reservation")
+VARIABLES = ("apikey", "provider", "client", "appointment", "reservation")
 ABOUT = (
     "One request for each operation of the API. Send them from the top: each answer fills in the ids that the next "
-    "requests need. The variable baseUrl names the server."
+    "requests need. The variable baseUrl names the server. In development mode no token is needed, save for businessCreate, "
+    "which only an OPERATOR may send."
 )
 
 
@@ -35,7 +39,7 @@ def collection() -> dict[str, Any]:
     """Make the collection."""
     names = {path.stem for path in FOLDER.glob("*.graphql")}
     ordered = [*FIRST, *sorted(names - {*FIRST, *LAST}), *LAST]
-    variables = [{"key": name, "value": "", "type": "string"} for name in VARIABLES]
+    variables = [{"key": name, "value": "", "type": "string"} for name in (*VARIABLES, "version")]
     return {
         "info": {"name": "Holdfast", "description": ABOUT, "schema": FORMAT},
         "variable": [{"key": "baseUrl", "value": "http://localhost:8000", "type": "string"}, *variables],
@@ -73,7 +77,7 @@ def _variables(name: str) -> str:
     text = path.read_text(encoding="utf-8") if path.exists() else ""
     for variable in VARIABLES:
         text = text.replace(f'"${variable.upper()}"', f'"{{{{{variable}}}}}"')
-    return text.replace('"$KEY"', '"{{$guid}}"')
+    return text.replace('"$KEY"', '"{{$guid}}"').replace('"$VERSION"', "{{version}}")
 
 
 def text() -> str:

@@ -410,7 +410,7 @@ async def test_the_audit_tells_the_newest_first_who_did_what_to_which_thing(api:
     told = await entries(api)
 
     assert [(each["action"], each["nodeId"], each["diff"], each["fields"]) for each in told[:6]] == [
-        ("audit.reservation.read.v1", booked, None, ["cancel_reason", "note"]),
+        ("audit.reservation.read.v1", booked, None, ["cancelReason", "note"]),
         (
             "scheduling.reservation.cancelled.v1",
             booked,

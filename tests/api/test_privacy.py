@@ -460,7 +460,7 @@ async def test_an_export_tells_the_newest_of_a_long_history(
         "scheduling.client.created.v1",
     ]
     assert [each["action"] for each in cut] == ["audit.client.exported.v1"] * 3
-    assert [each["at"] for each in cut[1:]] == [each["at"] for each in whole[:2]]
+    assert [each["occurredAt"] for each in cut[1:]] == [each["occurredAt"] for each in whole[:2]]
     assert sql("SELECT count(*) FROM events WHERE type = 'audit.client.exported.v1'") == [(5,)]
 
 

@@ -26,7 +26,7 @@ from models.viewer import Role
 from schema.execution import CONTRACT
 from schema.limits import Limits
 from server import rate
-from tests.attacks import ATTACKS, DOUBLING, LEAF, chain, nested, times
+from tests.attacks import ATTACKS, nested, times
 from tests.conftest import RESERVE, Api, Running, fresh_database, running, serving
 from tests.keys import OTHER, Headers, another_business, bearer, data, send
 
@@ -115,7 +115,7 @@ async def test_a_page_is_as_costly_when_a_variable_says_its_size(guarded: tuple[
         case("{serverTime}" + "#" * 19_989, 413, "DOCUMENT_TOO_LARGE", "20001 bytes; 20000 are", id="15 one byte more"),
         case("{serverTime}" + "\n#" * 500_000, 413, "DOCUMENT_TOO_LARGE", "1000012 bytes", id="15 1 MB of comments"),
         case("{" + "a " * 1_999 + "}", 400, PARSE, "2000 tokens", id="16 2 001 tokens"),
-        case("{" * 50_000, 400, "BAD_JSON", "12000 lists and objects", id="17 opened 50 000 times"),
+        case("{" * 50_000, 413, "DOCUMENT_TOO_LARGE", "50000 bytes", id="17 opened 50 000 times"),
         case("{" * 11_000, 400, PARSE, "Syntax Error", id="17 opened 11 000 times"),
         case(
             "{nodes(ids:" + "[" * 5_000 + "]" * 5_000 + "){id}}", 400, PARSE, "nested too deeply", id="17 5 000 lists"
@@ -140,28 +140,6 @@ async def test_a_document_that_cannot_be_executed_is_refused_by_one_sentence(
     assert len(error["message"]) < 500
     if code == PARSE:
         assert error["locations"][0].keys() == {"line", "column"}
-
-
-@pytest.mark.parametrize(
-    ("document", "most_ms"),
-    [
-        case("{" * 50_000, 10, id="17 opened 50 000 times"),
-        case("{nodes(ids:" + "[" * 5_000 + "]" * 5_000 + "){id}}", 10, id="17 5 000 lists"),
-        case(chain(25, DOUBLING, LEAF, "{providers{nodes{...F0}}}"), 10, id="21 fragments doubling"),
-        case("{" + times(500, "serverTime") + "}", 50, id="24 500 fields of one name"),
-    ],
-)
-async def test_refusing_is_quick(guarded: tuple[Api, Headers], document: str, most_ms: float) -> None:
-    api, admin = guarded
-    spent = []
-
-    for n in range(7):  # a comment makes it another document each time
-        began = time.process_time()
-        response = await send(api, f"{document}#{n}", admin)
-        spent.append((time.process_time() - began) * 1000)
-        assert response.status_code < 500
-
-    assert min(spent) < most_ms
 
 
 async def test_the_same_field_500_times_is_answered_once(guarded: tuple[Api, Headers]) -> None:
@@ -501,7 +479,9 @@ def told_of(response: httpx2.Response) -> tuple[int, dict[str, str]]:
 async def test_who_has_spent_all_is_refused_and_nobody_else(database: str, sql: Sql) -> None:
     policy = '"default";q=20000;w=60'
     async with serving(database, API_KEYS="on", RATE_LIMIT="20000") as api:
-        admin, other = await bearer(api, Role.ADMIN), await bearer(api, Role.ADMIN)
+        first, admin, other = [await bearer(api, Role.ADMIN) for _ in range(3)]
+        for known in (DEAR, "{ __typename }"):  # a document that was not asked before costs more
+            await send(api, known, first)
 
         spent = [await send(api, DEAR, admin) for _ in range(20)]
         api.statements.clear()
@@ -564,7 +544,8 @@ async def test_a_forged_address_is_the_same_address(database: str) -> None:
             forged["forwarded"] = f"for=203.0.113.{n}"
             remaining.append(told_of(await send(api, "{ __typename }", forged))[1]["ratelimit"])
 
-    assert remaining == [f'"default";r={left};t=60' for left in (19_999, 19_998, 19_997)]
+    # A document that was not asked before costs 20 points more.
+    assert remaining == [f'"default";r={left};t=60' for left in (19_979, 19_978, 19_977)]
 
 
 def remaining(server: Running, *forwarded: str) -> list[int]:
@@ -583,8 +564,9 @@ def test_a_proxy_is_believed_only_where_it_is_trusted(database: str, tmp_path: P
     with running(tmp_path / "wary", DATABASE_URL=database, API_KEYS="on", FORWARDED_ALLOW_IPS="192.0.2.1") as server:
         ignored = remaining(server, one, other, f"{other}, {one}", "")
 
-    assert believed == [19_999, 19_998, 19_999, 19_997, 19_996, 19_998]
-    assert ignored == [19_999, 19_998, 19_997, 19_996]
+    # A document that was not asked before costs 20 points more.
+    assert believed == [19_979, 19_978, 19_999, 19_977, 19_976, 19_998]
+    assert ignored == [19_979, 19_978, 19_977, 19_976]
 
 
 def busy(database: str) -> int:
@@ -743,6 +725,7 @@ def test_no_log_line_tells_a_secret_and_each_request_is_one_line(database: str, 
     assert [name for name, secret in SECRETS.items() if secret in whole] == []
     assert [secret for secret in SECRETS.values() if secret.split()[0] in whole] == []
     assert [line["status"] for line in lines if line["event"] == "request"] == statuses
-    assert [line["event"] for line in lines if line["event"] != "request"] == ["a token was refused"] * 3
+    assert [line["event"] for line in lines if line["event"] != "request"] == []
+    assert len([line for line in lines if line["status"] == 401 and "why" in line]) == 3
     assert {line["level"] for line in lines} == {"info"}
     assert Counter(statuses) == Counter({200: 14, 400: 8, 401: 3, 307: 1})
