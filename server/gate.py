@@ -56,9 +56,7 @@ class Gate:
         """Say who asks, have them pay, and find out whether they may ask for this."""
         await self._begin()
         viewer = await self._viewer(asked, until)
-        if not self.documents.has(
-            question
-        ):  # to parse and check one costs the more, and is done before its price is known
+        if not self.documents.has(question):  # to parse and check one costs more, before its price is known
             await self._spend(asked, viewer, COST_OF_A_NEW_DOCUMENT)
         prepared = self.documents.prepare(question)
         if not asked.is_post and prepared.operation and not prepared.is_query:

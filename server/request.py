@@ -15,7 +15,7 @@ from schema.limits import LIMITS
 
 T = TypeVar("T")
 LARGEST_BODY, LARGEST_QUERY = 2_000_000, 50_000
-TEXT = re.compile(rb'"(?:[^"\\]|\\.)*+"')
+TEXT = re.compile(rb'"(?:[^"\\]|\\.)*+"?')  # one that does not end would be looked for again at each quote
 MOST_BRACKETS = 12_000  # of lists and objects; 10,000 windows fit
 Headers = tuple[tuple[bytes, bytes], ...]
 
