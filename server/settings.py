@@ -75,6 +75,8 @@ class Settings:
         )
         if (settings.oidc_issuer is None) != (settings.oidc_audience is None):
             reader.complaints.append("OIDC_ISSUER and OIDC_AUDIENCE belong together; set both, or neither.")
+        if settings.owner_database_url is not None and settings.database_url is None:
+            reader.complaints.append("OWNER_DATABASE_URL belongs to a DATABASE_URL; set both, or neither.")
         if reader.complaints:
             raise SettingsError("\n".join(reader.complaints))
         return settings

@@ -268,14 +268,14 @@ async def test_a_cursor_of_the_longest_names_is_a_cursor(api: Api) -> None:
     assert len((await ask("first: 1"))["pageInfo"]["endCursor"]) > 2_000
 
 
-async def test_a_status_that_is_named_70_000_times_is_one_status(api: Api) -> None:
+async def test_a_status_that_is_named_5_000_times_is_one_status(api: Api) -> None:
     ada, charles = await api.provider(), await api.client()
     (nine, quarter_past) = await api.publish(ada, "2027-05-03T09:00:00Z", "2027-05-03T09:30:00Z")
     held = (await api.reserve(charles, nine))["reservation"]["id"]
     await api.cancel((await api.reserve(charles, quarter_past))["reservation"]["id"])
     query = "query ($filter: ReservationFilter) { reservations(filter: $filter) { totalCount nodes { id } } }"
 
-    found = await api(query, filter={"status": ["HELD"] * 70_000})
+    found = await api(query, filter={"status": ["HELD"] * 5_000})
 
     assert found["reservations"] == {"totalCount": 1, "nodes": [{"id": held}]}
 

@@ -137,7 +137,9 @@ WALLS = {
 async def api(both: Practices, request: pytest.FixtureRequest) -> AsyncIterator[Api]:
     """Either road, with the second wall and without it."""
     is_compiled, role = WALLS[request.param]
-    served = serving(both.url, compile=is_compiled, limits=GENEROUS, API_KEYS="on", RATE_LIMIT="0")
+    served = serving(
+        both.url, compile=is_compiled, limits=GENEROUS, API_KEYS="on", RATE_LIMIT="0", RATE_LIMIT_ANONYMOUS="0"
+    )
     served.database = connected(both.url, 8, served.settings.lanes, role)
     async with served as client:
         yield client
@@ -305,7 +307,7 @@ async def test_the_host_picks_the_business_of_the_public(cluster: str, migrated:
     with practices(cluster, migrated) as made:
         with psycopg.connect(made.url, autocommit=True) as owner:
             owner.execute("UPDATE businesses SET is_public = true")
-        async with serving(made.url, API_KEYS="on", RATE_LIMIT="0") as api:
+        async with serving(made.url, API_KEYS="on", RATE_LIMIT="0", RATE_LIMIT_ANONYMOUS="0") as api:
             theirs = await send(api, WHO, {"host": THEIR_HOST})
             named = await send(api, WHO, {"host": THEIR_HOST, "x-business": made.ours["business"]})
             elsewhere = await send(api, WHO, {"host": "nobody.example"})
