@@ -1,9 +1,7 @@
 """GraphQL over HTTP to the letter, what clients ask for first, and what operators look at: health, ids and logs."""
 
 import json
-import os
 import re
-import shutil
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -19,7 +17,8 @@ from sqlalchemy.engine import make_url
 
 from models.node_id import encode
 from schema import schema
-from tests.conftest import ROOT, Api
+from tests.conftest import Api
+from tests.npm import installed
 
 Sql = Callable[..., list[tuple[Any, ...]]]
 
@@ -42,20 +41,7 @@ FULL_INTROSPECTION = get_introspection_query(
 @pytest.fixture(scope="session")
 def audits() -> Path:
     """The folder that has the audits, installed once and kept."""
-    folder = ROOT / ".data" / "npm" / "-".join(package.replace("@", "-") for package in PACKAGES)
-    missing = [program for program in ("node", "npm") if shutil.which(program) is None]
-    if missing:
-        reason = f"{' and '.join(missing)} missing: the audits of GraphQL over HTTP run in Node.js"
-        (pytest.fail if os.environ.get("CI") else pytest.skip)(reason)
-    if not (folder / "installed").exists():
-        folder.mkdir(parents=True, exist_ok=True)
-        command = ["npm", "install", "--no-save", "--no-audit", "--no-fund", "--prefix", str(folder), *PACKAGES]
-        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, timeout=120)
-        if done.returncode:
-            reason = f"npm could not install the audits: {done.stderr[-500:]}"
-            (pytest.fail if os.environ.get("CI") else pytest.skip)(reason)
-        (folder / "installed").touch()
-    return folder
+    return installed(PACKAGES, "the audits of GraphQL over HTTP run")
 
 
 def test_every_audit_of_graphql_over_http_is_ok(audits: Path, server: Any) -> None:

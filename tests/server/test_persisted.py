@@ -3,7 +3,6 @@
 import gzip
 import json
 import os
-import shutil
 import socket
 import subprocess
 import sys
@@ -22,6 +21,7 @@ from server.persisted import Registered, Trusted
 from server.request import BadRequestError, UnknownDocumentError
 from server.settings import SettingsError
 from tests.conftest import ROOT, Api, Running, running, serving
+from tests.npm import installed
 
 EXAMPLES = ROOT / "docs" / "examples"
 NO_NAMES: tuple[Any, ...] = ([], 0, "", {}, "a" * 64)
@@ -649,20 +649,7 @@ def client() -> Path:
     """The folder that has Apollo's client, installed once and kept."""
     wanted = json.loads((Path(__file__).parent / "apollo" / "package.json").read_text())["dependencies"]
     packages = [f"{name}@{version}" for name, version in wanted.items()]
-    folder = ROOT / ".data" / "npm" / "-".join(package.replace("@", "-").replace("/", "-") for package in packages)
-    missing = [program for program in ("node", "npm") if shutil.which(program) is None]
-    if missing:
-        reason = f"{' and '.join(missing)} missing: Apollo's client runs in Node.js"
-        (pytest.fail if os.environ.get("CI") else pytest.skip)(reason)
-    if not (folder / "installed").exists():
-        folder.mkdir(parents=True, exist_ok=True)
-        command = ["npm", "install", "--no-save", "--no-audit", "--no-fund", "--prefix", str(folder), *packages]
-        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, timeout=120)
-        if done.returncode:
-            reason = f"npm could not install Apollo's client: {done.stderr[-500:]}"
-            (pytest.fail if os.environ.get("CI") else pytest.skip)(reason)
-        (folder / "installed").touch()
-    return folder
+    return installed(packages, "Apollo's client runs")
 
 
 # As the client prints it, with what its cache wants to know.
