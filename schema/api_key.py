@@ -11,7 +11,7 @@ from models.node_id import encode
 from models.viewer import PERSON_OF, Role
 from schema.access import EVERYBODY, KEEPERS
 from schema.declaration import Identity
-from schema.error import UserError, user_errors
+from schema.error import UserError, thing, user_errors
 
 strawberry.enum(ApiKeyScope, description=ApiKeyScope.__doc__)
 
@@ -61,9 +61,7 @@ class ApiKeyCreateInput:
 
 @strawberry.type(directives=[EVERYBODY])
 class ApiKeyCreatePayload:
-    api_key: Any = strawberry.field(
-        graphql_type=ApiKey | None, default=None, description="Null when nothing was written."
-    )
+    api_key: Any = thing(ApiKey | None)
     token: str | None = strawberry.field(
         default=None,
         description="What the program sends as its bearer token. Shown now and never again: keep it secret.",
@@ -78,7 +76,5 @@ class ApiKeyRevokeInput:
 
 @strawberry.type(directives=[EVERYBODY])
 class ApiKeyRevokePayload:
-    api_key: Any = strawberry.field(
-        graphql_type=ApiKey | None, default=None, description="Null when nothing was written."
-    )
+    api_key: Any = thing(ApiKey | None)
     user_errors: list[UserError] = user_errors()

@@ -7,7 +7,7 @@ import strawberry
 from models.business import NewBusiness, Revision
 from schema.access import EVERYBODY
 from schema.business import Business
-from schema.error import UserError, user_errors
+from schema.error import UserError, thing, user_errors
 from schema.scalars import TimeZone
 
 KEY = "Sent again under the same key, a request is answered again. Kept for 24 hours."
@@ -27,9 +27,7 @@ class BusinessCreateInput:
 
 @strawberry.type(directives=[EVERYBODY])
 class BusinessCreatePayload:
-    business: Any = strawberry.field(
-        graphql_type=Business | None, default=None, description="Null when nothing was written."
-    )
+    business: Any = thing(Business | None)
     user_errors: list[UserError] = user_errors()
 
 
@@ -59,7 +57,5 @@ class BusinessUpdateInput:
 
 @strawberry.type(directives=[EVERYBODY])
 class BusinessUpdatePayload:
-    business: Any = strawberry.field(
-        graphql_type=Business | None, default=None, description="Null when nothing was written."
-    )
+    business: Any = thing(Business | None)
     user_errors: list[UserError] = user_errors()

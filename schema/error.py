@@ -59,6 +59,11 @@ class UserError:
     retryable: bool = strawberry.field(description="Whether the same request may succeed if it is sent again.")
 
 
+def thing(kind: Any) -> Any:
+    """Declare what a mutation has written, in its payload."""
+    return strawberry.field(graphql_type=kind, default=None, description="Null when nothing was written.")
+
+
 def user_errors(description: str = "Why nothing was written; empty when all went well.") -> Any:
     """Declare the refusals of a payload."""
     return strawberry.field(default_factory=list, description=description, directives=[FEW])

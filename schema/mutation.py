@@ -23,7 +23,7 @@ from schema.business_input import (
 from schema.connection import Info, maybe
 from schema.cost import Cost
 from schema.declaration import Written
-from schema.error import Refusing, UserError, user_errors
+from schema.error import Refusing, UserError, thing, user_errors
 from schema.privacy import (
     MANAGERS_OR_CLIENT,
     ClientEraseInput,
@@ -55,10 +55,6 @@ def writing(write: Write, payload: type, description: str, *rules: Allowed) -> A
     )
 
 
-def thing(name: str) -> Any:
-    return strawberry.field(graphql_type=maybe(name), default=None, description="Null when nothing was written.")
-
-
 @strawberry.input
 class PersonCreateInput:
     first_name: str = strawberry.field(description="1 to 200 characters.")
@@ -79,7 +75,7 @@ class ProviderCreateInput(PersonCreateInput):
 
 @strawberry.type(directives=[EVERYBODY])
 class ProviderCreatePayload:
-    provider: Any = thing("Provider")
+    provider: Any = thing(maybe("Provider"))
     user_errors: list[UserError] = user_errors()
 
 
@@ -90,7 +86,7 @@ class ClientCreateInput(PersonCreateInput):
 
 @strawberry.type(directives=[EVERYBODY])
 class ClientCreatePayload:
-    client: Any = thing("Client")
+    client: Any = thing(maybe("Client"))
     user_errors: list[UserError] = user_errors()
 
 
@@ -104,7 +100,7 @@ class ReservationCreateInput:
 
 @strawberry.type(directives=[EVERYBODY])
 class ReservationCreatePayload:
-    reservation: Any = thing("Reservation")
+    reservation: Any = thing(maybe("Reservation"))
     user_errors: list[UserError] = user_errors()
 
 
@@ -116,7 +112,7 @@ class ReservationConfirmInput:
 
 @strawberry.type(directives=[EVERYBODY])
 class ReservationConfirmPayload:
-    reservation: Any = thing("Reservation")
+    reservation: Any = thing(maybe("Reservation"))
     user_errors: list[UserError] = user_errors()
 
 
@@ -129,7 +125,7 @@ class ReservationCancelInput:
 
 @strawberry.type(directives=[EVERYBODY])
 class ReservationCancelPayload:
-    reservation: Any = thing("Reservation")
+    reservation: Any = thing(maybe("Reservation"))
     user_errors: list[UserError] = user_errors()
 
 

@@ -86,16 +86,16 @@ class Gate:
             await self.rate.close()
 
     async def _viewer(self, asked: Asked, until: float) -> Viewer:
-        address, price = f"address:{address_of(asked.scope)}", COST_OF_A_BAD_TOKEN
+        price = COST_OF_A_BAD_TOKEN
         if self.identity.is_unheard(asked):  # to look for a key costs the database, whether there is one or not
-            allowance = await self._pay(address, 1, is_anonymous=True)
+            allowance = await self._charge(asked, 1)
             price = min(price, allowance.remaining) if allowance else price  # or whoever has less could go on looking
         try:
             async with asyncio.timeout_at(until):
                 return await self.identity.viewer(asked, asked.scope["app"].state.database)
         except BadRequestError as refused:
             if refused.status == 401:
-                await self._pay(address, price, is_anonymous=True)
+                await self._charge(asked, price)
             raise
         except (Refusal, TimeoutError) as lost:  # the database did not say who asks
             refusal = lost if isinstance(lost, Refusal) else Timeout()
@@ -103,8 +103,12 @@ class Gate:
 
     async def _spend(self, asked: Asked, viewer: Viewer, points: int) -> Allowance | None:
         if viewer.role is Role.PUBLIC:
-            return await self._pay(f"address:{address_of(asked.scope)}", points, is_anonymous=True)
+            return await self._charge(asked, points)
         return await self._pay(viewer.principal, points, is_anonymous=False)
+
+    async def _charge(self, asked: Asked, points: int) -> Allowance | None:
+        """Have the address pay, of whoever has no name."""
+        return await self._pay(f"address:{address_of(asked.scope)}", points, is_anonymous=True)
 
     async def _pay(self, who: str, points: int, *, is_anonymous: bool) -> Allowance | None:
         if self.rate is None or not self.limited[is_anonymous]:

@@ -15,8 +15,9 @@ from models.viewer import PERSON_OF, Role, Viewer
 from resolvers.api_keys import find_viewer
 from resolvers.database import Database
 from schema.recent import Recent
+from server.address import is_loopback
 from server.request import Asked, BadRequestError
-from server.settings import Settings, is_loopback
+from server.settings import Settings
 from server.token import IssuerUnreachableError, TokenRefusedError, Tokens
 
 V = TypeVar("V")

@@ -12,6 +12,7 @@ from itertools import islice
 from time import monotonic, time
 from typing import Any, cast
 
+import orjson
 from limits import RateLimitItem, RateLimitItemPerSecond
 from limits.aio.storage import RedisStorage, SlidingWindowCounterSupport, Storage
 from limits.aio.strategies import SlidingWindowCounterRateLimiter
@@ -56,14 +57,10 @@ class Allowance:
 
 def cost(requested: int, actual: int | None, allowance: Allowance | None) -> bytes:
     """Write the answer's `extensions.cost`: a request that was refused cost nothing, without a limit none is told."""
-    text = f'{{"requestedQueryCost":{requested},"actualQueryCost":{"null" if actual is None else actual}'
+    told: dict[str, Any] = {"requestedQueryCost": requested, "actualQueryCost": actual}
     if allowance is not None:
-        limit, remaining = allowance.limit, allowance.remaining
-        text += (
-            f',"throttleStatus":{{"maximumAvailable":{limit},"currentlyAvailable":{remaining},'
-            f'"restoreRate":{limit / allowance.window}}}'
-        )
-    return f"{text}}}".encode()
+        told["throttleStatus"] = allowance.throttle_status()
+    return orjson.dumps(told)
 
 
 def address_of(scope: Scope) -> str:

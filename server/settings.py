@@ -2,8 +2,6 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
-from ipaddress import ip_address
 from pathlib import Path
 from typing import Self, TypeVar
 from urllib.parse import urlsplit
@@ -12,6 +10,7 @@ from sqlalchemy import make_url
 from sqlalchemy.exc import ArgumentError
 
 from schema.limits import LIMITS
+from server.address import is_loopback, is_trustworthy
 
 T = TypeVar("T")
 
@@ -95,15 +94,6 @@ class Settings:
             )
 
 
-@lru_cache
-def is_loopback(name: str) -> bool:
-    """Whether a name or an address means this machine."""
-    try:
-        return name == "localhost" or ip_address(name).is_loopback
-    except ValueError:
-        return False
-
-
 class _Reader:
     def __init__(self, environment: Mapping[str, str]) -> None:
         self.environment = environment
@@ -139,9 +129,7 @@ def _issuer(value: str) -> str | None:
     """OpenID Connect Discovery 1.0, section 2: https, with neither query nor fragment."""
     if not value:
         return None
-    parts = urlsplit(value)
-    is_safe = parts.scheme == "https" or (parts.scheme == "http" and is_loopback(parts.hostname or ""))
-    if not is_safe or not parts.hostname or parts.query or parts.fragment:
+    if not is_trustworthy(value) or "?" in value or "#" in value:
         raise ValueError("the https address of an OpenID Connect issuer")
     return value
 

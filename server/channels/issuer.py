@@ -3,12 +3,13 @@
 import socket
 from contextlib import closing, suppress
 from http.client import HTTPConnection, HTTPException, HTTPSConnection
-from ipaddress import ip_address
 from threading import Timer
 from typing import Any
 from urllib.parse import urlsplit
 
 import orjson
+
+from server.address import is_trustworthy
 
 LARGEST = 1_000_000
 PATIENCE = 5.0
@@ -16,24 +17,6 @@ PATIENCE = 5.0
 
 class FetchError(Exception):
     """Why nothing was fetched, for the log."""
-
-
-def is_trustworthy(address: str) -> bool:
-    """Whether what comes from an address comes from its host: by TLS, or from this very machine."""
-    try:
-        parts = urlsplit(address)
-        host, _ = parts.hostname or "", parts.port
-    except ValueError:
-        return False
-    is_private = parts.scheme == "https" or (parts.scheme == "http" and _is_loopback(host))
-    return is_private and host != "" and "@" not in parts.netloc
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return host == "localhost" or ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def fetched(address: str, seconds: float = PATIENCE) -> dict[str, Any]:

@@ -28,7 +28,8 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 from cryptography.x509.oid import NameOID
 
-from server.channels.issuer import LARGEST, FetchError, fetched, is_trustworthy
+from server.address import is_trustworthy
+from server.channels.issuer import LARGEST, FetchError, fetched
 from server.token import LONGEST_TOKEN, REMEMBERED, IssuerUnreachableError, TokenRefusedError, Tokens
 
 ISSUER, AUDIENCE = "https://login.example.com/practice", "https://holdfast.example.com"
