@@ -83,6 +83,12 @@ def _instant(column: ColumnElement[Any]) -> ColumnElement[str]:
     return joined([func.left(_text(column), literal_column("-7"), type_=Text), 'Z"'])
 
 
+def _time(column: ColumnElement[Any]) -> ColumnElement[str]:
+    """Minutes since midnight: 1440 becomes `24:00`."""
+    length = func.make_interval(*[literal_column("0")] * 5, column)
+    return joined(['"', func.to_char(length, constant("HH24:MI"), type_=Text), '"'])
+
+
 def _text(column: ColumnElement[Any]) -> ColumnElement[str]:
     return cast(func.to_json(column), Text)
 
@@ -101,5 +107,8 @@ _SCALARS = {
     "String": _text,
     "TimeZone": _text,
     "Date": _quoted,
+    "LocalTime": _time,
+    "Decimal": _quoted,
+    "LocalDateTime": _text,
     "DateTime": _instant,
 }

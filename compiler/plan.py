@@ -22,16 +22,17 @@ from compiler.json import MISSING
 from compiler.road import OrdinaryRoad
 from compiler.root import asked, statement
 from compiler.selection import Selected, Selecting, Selection, conditions
-from compiler.shape import hollow, shape, text
+from compiler.shape import hollow, text
 from models.refusal import Refusal
+from models.shape import shape
 from models.viewer import Sight
 from resolvers.context import Context
 from resolvers.database import DatabaseFaultError, RaceLostError
 from resolvers.idempotency import NO
 from resolvers.lane import Statement, Values
+from resolvers.recent import Recent
 from schema.error import is_alone
 from schema.execution import DOCUMENTS_KEPT, LARGEST_DOCUMENT_KEPT, Prepared, Question
-from schema.recent import Recent
 
 # What all plans of a worker keep: trees of so many characters of documents (some 30 MB), and so many bytes of SQL.
 CHARACTERS_KEPT, SQL_KEPT = 400_000, 2_000_000
@@ -98,7 +99,7 @@ class Tree:
 
     def read(self, variables: VariableValues, context: Context) -> list[Any]:
         """Read what every site asks for."""
-        values = [site.read(variables) for site in self.sites]
+        values = [context.located(site.read(variables)) for site in self.sites]
         for root in self.selection:
             if root.site is not None:
                 values[root.site] = asked(root.declared, values[root.site], context)
@@ -130,7 +131,7 @@ class Memory:
         self.statements: Recent[tuple[int, Sight, Hashable], list[Compiled] | Why] = Recent(
             SQL_KEPT, lambda made: 100 if isinstance(made, Why) else sum(100 + one.size for one in made)
         )
-        self.asked: Recent[tuple[int, Sight, bytes], Ready] = Recent(
+        self.asked: Recent[tuple[int, Sight, str | None, bytes], Ready] = Recent(
             ASKED_KEPT, lambda ready: LONGEST_QUESTION_KEPT + sum(one.size for one in ready[0])
         )
 
@@ -159,7 +160,7 @@ class Plan:
     def ready(self, given: dict[str, Any], context: Context) -> Ready:
         """Find the statements for a request, and the values that it asks with, as text.
 
-        A query that was asked before with the same variables asks for the same: they are not read again.
+        A query that was asked before with the same variables, in the same zone, asks for the same: they are not read again.
         """
         if self.writes:
             return self._ready(given, context)
@@ -169,7 +170,8 @@ class Plan:
             raise OrdinaryRoad("its variables are refused") from None
         if len(sent) > LONGEST_QUESTION_KEPT:
             return self._ready(given, context)
-        return self.memory.asked.found((self.number, context.viewer.sight, sent), lambda: self._ready(given, context))
+        key = (self.number, context.viewer.sight, context.time_zone, sent)
+        return self.memory.asked.found(key, lambda: self._ready(given, context))
 
     def _ready(self, given: dict[str, Any], context: Context) -> Ready:
         variables = self.variables.read(given)

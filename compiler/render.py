@@ -30,19 +30,20 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import aggregate_order_by, array
 
-from compiler.json import MISSING, Json, constant, cursor, identity, joined, or_nothing, scalar
+from compiler.json import MISSING, NULL, Json, constant, cursor, identity, joined, or_nothing, scalar
 from compiler.road import OrdinaryRoad
 from compiler.selection import Selected, Selection
-from compiler.shape import hole
 from models.event import authored
+from models.node_id import term
 from models.page import Page, select_page
 from models.record import Record
 from models.relation import Many, rows
 from models.relation import count as count_of
+from models.shape import hole
 from models.viewer import Role, Sight, Viewer
 from resolvers.nodes import FOUND_BY_ID
 from resolvers.writes import Write
-from schema.declaration import FirstOf, Identity, Linked, Personal, Related, SameAs
+from schema.declaration import FirstOf, Identity, InZone, Linked, Part, Personal, Related, SameAs
 
 # What every statement may need of the request, beside the values that its document asks with.
 BUSINESS: Any = hole("business", Uuid)
@@ -125,7 +126,7 @@ class Rendering:
         if not read or self.seen_by.sight is Sight.CLIENT:
             return object_
         names = [case((row[column].is_not(None), constant(name))) for name, column in sorted(read.items())]
-        noun = constant(selection[0].parent.lower())
+        noun = constant(term(selection[0].parent))
         return [*object_, func.record_read(BUSINESS, noun, row["id"], array(names), PRINCIPAL, REQUEST, type_=Text)]
 
     def members(self, selection: Selection, value: Callable[[Selected], Json]) -> Json:
@@ -141,6 +142,12 @@ class Rendering:
                 return ['"', identity(field.parent, row["id"]), '"']
             case SameAs(column=column):
                 return [or_nothing(scalar(row[column], field.type), field.type)]
+            case InZone(column=column):
+                shown = self._asked(field).time(row[column])
+                return [or_nothing(scalar(shown, field.type), field.type)]
+            case Part(column=column):
+                shown = case((row[column].is_not(None), joined(self.object(row, field.only))))
+                return [or_nothing(shown, field.type)]
             case Linked(relation=relation):
                 return self._joined(row, self.found(relation.target, row[relation.key], field.only), field.type)
             case Related(relation=relation):
@@ -200,6 +207,17 @@ class Rendering:
         return row.select(joined(parts)).having(true())  # one row, though nothing that is selected looks at any
 
     # Roots
+
+    def first(self, whole: Select[Any], page: Page, selection: Selection) -> Select[Any]:
+        """The object of the first row of a list; one row, also where the list is empty."""
+        row = self._row(select_page(whole, page, more=0))
+        found = row.select(joined(self.object(row, selection))).scalar_subquery()
+        return select(func.coalesce(found, constant(NULL), type_=Text).label("json"))
+
+    def plain_list(self, rows: Select[Any], order: str, selection: Selection) -> Select[Any]:
+        """A list that is no connection: one row, whose text has all of it."""
+        row = self._row(rows)
+        return row.select(joined(["[", _listed(joined(self.object(row, selection)), [row[order]]), "]"]))
 
     def several(self, asked: Any, by_type: dict[str, Selection]) -> Select[Any]:
         """A list of the objects with these keys, in their order."""

@@ -14,7 +14,7 @@ from models.idempotency_key import Key
 from models.viewer import Sight
 from resolvers.context import Context
 from resolvers.nodes import FOUND_BY_ID, Sought, sought_all
-from schema.declaration import Asking, Clock, Found, FoundAll, Listed, Written
+from schema.declaration import Asking, Clock, FirstListed, Found, FoundAll, Listed, Tallied, Written
 
 
 @dataclass(frozen=True)
@@ -59,6 +59,10 @@ def statement(field: Selected, values: list[Any], sight: Sight) -> Select[Any] |
     match field.declared:
         case Listed(listing=listing):
             return rendering.connection(listing.select(rendering.seen_by, wanted.wanted), wanted.page, field.only)
+        case FirstListed(listing=listing):
+            return rendering.first(listing.select(rendering.seen_by, wanted.wanted), wanted.page, field.only)
+        case Tallied(tally=tally):
+            return rendering.plain_list(tally.select(rendering.seen_by, wanted), tally.order, field.only)
         case Found():
             kind = wanted.type_name
             if kind not in field.inside:

@@ -1,71 +1,39 @@
-"""Shapes: what of the values that are asked for makes the statement, and what only fills it."""
+"""Shapes on the compiled road: values that every plan serves, and how PostgreSQL reads them."""
 
-from collections.abc import Callable, Hashable
-from dataclasses import replace
-from datetime import datetime, timedelta
-from typing import Any, cast
+from collections.abc import Callable
+from datetime import date, datetime, timedelta
+from decimal import Decimal
+from functools import lru_cache
+from typing import Any
 from uuid import UUID
 
-from sqlalchemy import BindParameter, DateTime, Integer, Interval, LargeBinary, Text, Uuid, bindparam
-from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy import BindParameter
 
 from compiler.road import OrdinaryRoad
-from models.page import Place
+from models import shape
 
-TYPES: dict[type, Any] = {
-    UUID: Uuid(),
-    datetime: DateTime(timezone=True),
-    timedelta: Interval(),
-    str: Text(),
-    int: Integer(),
-    bytes: LargeBinary(),
-}
+LISTS_KEPT = 256
 _WRITERS: dict[type, Callable[[Any], str]] = {
     UUID: str,
     str: str,
     int: str,
+    Decimal: str,
     datetime: datetime.isoformat,
+    date: date.isoformat,
     timedelta: lambda value: f"{value // timedelta(microseconds=1)} microseconds",
     bytes: lambda value: f"\\x{value.hex()}",
     bool: lambda value: str(value).lower(),
 }
 
 
-def shape(values: Any, bound: list[Any]) -> Hashable:
-    """Tell values of one statement from those of another, and gather into `bound` what only fills it, in order."""
-    fixed = getattr(values, "fixed", None)
-    if fixed is not None:
-        parts = vars(values).items()
-        return (type(values), *(value if name in fixed else shape(value, bound) for name, value in parts))
-    if isinstance(values, Place):
-        return tuple(shape(value, bound) for value in values)
-    if values is None:
-        return None
-    bound.append(values)
-    kind: type[Any] = type(values)
-    return cast("Hashable", kind)
-
-
 def hollow(values: Any, holes: list[BindParameter[Any]]) -> Any:
-    """Put a hole, a parameter of its type, in the place of each value that `shape` gathers, in the same order."""
-    fixed = getattr(values, "fixed", None)
-    if fixed is not None:
-        parts = vars(values).items()
-        for name in getattr(values, "uneven", ()):
-            if getattr(values, name) is not None:
-                raise OrdinaryRoad(f"no one plan serves any number of {name}")
-        return replace(values, **{name: hollow(value, holes) for name, value in parts if name not in fixed})
-    if isinstance(values, Place):
-        return Place(hollow(value, holes) for value in values)
-    if values is None:
-        return None
-    holes.append(hole(f"v{len(holes)}", _type_of(values)))
-    return holes[-1]
-
-
-def hole(name: str, type_: Any) -> BindParameter[Any]:
-    """A parameter whose value each run brings; the statement is compiled as if it were null."""
-    return bindparam(name, None, type_=type_)
+    """Put a hole in the place of each value that only fills a statement, unless Python has to read it."""
+    for name in shape.uneven(values):
+        raise OrdinaryRoad(f"no one plan serves any number of {name}")
+    try:
+        return shape.hollow(values, holes)
+    except shape.ShapelessError as why:
+        raise OrdinaryRoad(str(why)) from None
 
 
 def text(value: Any) -> bytes | None:
@@ -78,11 +46,12 @@ def text(value: Any) -> bytes | None:
 
 
 def _array(values: tuple[Any, ...]) -> bytes:
-    """Only of what needs no quotes: keys, and names of types."""
+    """Only of what needs no quotes: keys, names of types, and numbers, which are many and often the same."""
+    if values and isinstance(values[0], int):
+        return _numbers(values)
     return b"{%b}" % b",".join(str(value).encode() for value in values)
 
 
-def _type_of(value: Any) -> Any:
-    if isinstance(value, tuple):
-        return ARRAY(TYPES[type(value[0])] if value else Uuid())
-    return TYPES[type(value)]
+@lru_cache(LISTS_KEPT)
+def _numbers(values: tuple[int, ...]) -> bytes:
+    return b"{%b}" % ",".join(map(str, values)).encode()

@@ -9,16 +9,23 @@ from sqlalchemy import (
     ColumnElement,
     ForeignKeyConstraint,
     Index,
+    Integer,
     Select,
     SmallInteger,
     UniqueConstraint,
     and_,
+    cast,
+    false,
     func,
+    literal_column,
+    or_,
     text,
+    true,
 )
-from sqlalchemy.orm import Mapped, mapped_column
+from sqlalchemy.orm import Mapped, column_property, mapped_column
 
 from models.business import Business
+from models.offering import is_given
 from models.record import Record, generated_id, stamped
 from models.service import Service
 
@@ -50,6 +57,9 @@ class Appointment(Record):
             "id",
             postgresql_where=text("location_id IS NOT NULL"),
         ),
+        Index(
+            "appointments_generated", "business_id", "provider_id", "starts_at", postgresql_where=text("is_generated")
+        ),
     )
 
     business_id: Mapped[UUID] = mapped_column(primary_key=True)
@@ -61,19 +71,74 @@ class Appointment(Record):
     ends_at: Mapped[datetime]
     capacity: Mapped[int] = mapped_column(SmallInteger, server_default=text("1"))
     created_at: Mapped[datetime] = stamped()
+    is_generated: Mapped[bool] = mapped_column(server_default=text("false"))
+    withdrawn_at: Mapped[datetime | None] = mapped_column()
+
+    is_offered: Mapped[bool] = column_property(withdrawn_at.is_(None))
 
 
-def with_policies(statement: Select[*tuple[Any, ...]]) -> Select[*tuple[Any, ...]]:
-    """Join a selection of appointments with the business and the service, whose policies hold for them."""
-    of_service = and_(Service.business_id == Appointment.business_id, Service.id == Appointment.service_id)
-    return statement.join(Business, Business.id == Appointment.business_id).outerjoin(Service, of_service)
+def with_policies(statement: Select[*tuple[Any, ...]], service: Any = None) -> Select[*tuple[Any, ...]]:
+    """Join a selection of appointments with the business and the service, whose policies hold for them.
+
+    It is the service that they are wanted for, or else the one that each was published for, if any. That one is looked for
+    by a range: it could be hashed otherwise, and where few have a service, what is then asked of each appointment looks
+    free of charge. A page of fifty would be cut off a whole location, sorted.
+    """
+    its_own = Service.id.between(Appointment.service_id, Appointment.service_id)
+    of_service = and_(
+        Service.business_id == Appointment.business_id, its_own if service is None else Service.id == service
+    )
+    business = statement.join(Business, Business.id == Appointment.business_id)
+    return business.join(Service, of_service, isouter=service is None)
 
 
 def lead_time() -> ColumnElement[timedelta]:
-    """How far ahead an appointment is reserved: the service's policy, or the business's."""
-    return func.coalesce(Service.lead_time, Business.lead_time)
+    """How far ahead an appointment is reserved at least: the service's policy, or the business's."""
+    notice = func.coalesce(Service.lead_time, Business.lead_time)
+    return func.greatest(notice, func.coalesce(Service.minimum_horizon, Business.minimum_horizon))
+
+
+def maximum_horizon() -> ColumnElement[timedelta]:
+    """How far ahead it is reserved at most; null for however far it is published."""
+    return func.coalesce(Service.maximum_horizon, Business.maximum_horizon)
 
 
 def is_ahead() -> ColumnElement[bool]:
     """Whether there is still time to reserve. A difference is compared: an added interval would bend with DST."""
     return Appointment.starts_at - func.clock_timestamp() >= lead_time()
+
+
+def nearly_always(condition: ColumnElement[bool]) -> ColumnElement[bool]:
+    """Tell a condition so that the planner expects nearly every row to pass, as it does: of a number, that it is not 0.
+
+    Half of them, as it would expect otherwise, and half of those for the next one, and it no longer walks an index in
+    the order of the page, which is full soon.
+    """
+    return cast(condition, Integer) != literal_column("0")
+
+
+def is_within_horizon() -> ColumnElement[bool]:
+    """Whether it is near enough to be reserved already."""
+    return (Appointment.starts_at - func.clock_timestamp() > maximum_horizon()).is_not(true())
+
+
+def is_open() -> ColumnElement[bool]:
+    """Whether it may be reserved now, whoever claims its time: it is offered, and its policies allow it."""
+    is_fit = nearly_always(and_(is_within_horizon(), is_long_enough()))
+    return and_(Appointment.withdrawn_at.is_(None), Service.active.is_not(false()), is_ahead(), is_fit)
+
+
+def is_long_enough() -> ColumnElement[bool]:
+    """Whether the service, if it says how long it takes, has the time that it takes."""
+    return (Service.duration > Appointment.ends_at - Appointment.starts_at).is_not(true())
+
+
+def is_given_then(service: Any) -> ColumnElement[bool]:
+    """Whether the provider gives a service where the appointment takes place."""
+    return is_given(Appointment.business_id, Appointment.provider_id, service, Appointment.location_id)
+
+
+def is_for(service: Any) -> ColumnElement[bool]:
+    """Whether it can be had for a service: it was published for it, or for anything, and the provider gives it there."""
+    anything = and_(Appointment.service_id.is_(None), is_long_enough(), is_given_then(service))
+    return or_(Appointment.service_id == service, anything)

@@ -3,6 +3,7 @@
 import re
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
+from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
@@ -21,21 +22,19 @@ from sqlalchemy import (
     literal_column,
     select,
     text,
-    update,
 )
 from sqlalchemy.orm import Mapped, column_property, mapped_column, synonym
 
 from models import zone
-from models.idempotency_key import Key, is_new, remembered
 from models.record import Record, bound, columns, generated_id, stamped, versioned
 from models.refusal import InvalidInput
 from models.text import name as checked_name
-from models.viewer import Viewer
 
 # A fresh installation has one business, made by the first migration.
 DEFAULT_BUSINESS = UUID("00000000-0000-7000-8000-000000000001")
 LONGEST_LEAD_MINUTES, LONGEST_HOLD_MINUTES, MOST_HOLDS = 366 * 24 * 60, 24 * 60, 1000
 LONGEST_HOST = 253
+MOST_PUBLICATION_DAYS = 366
 _HOST = re.compile(r"(?!-)[a-z0-9-]{1,63}(?<!-)(\.(?!-)[a-z0-9-]{1,63}(?<!-))*")
 
 
@@ -44,9 +43,29 @@ def minutes(length: timedelta) -> int:
     return int(length.total_seconds() // 60)
 
 
-def in_minutes(length: Mapped[timedelta]) -> ColumnElement[int]:
+def in_minutes(length: Any) -> ColumnElement[int]:
     """The same as a derived column."""
     return cast(func.div(func.extract("epoch", length), literal_column("60")), Integer)
+
+
+def between(value: int | None, least: int, most: int, *field: str | int) -> int | None:
+    """Check a number, if there is one."""
+    if value is not None and not least <= value <= most:
+        raise InvalidInput(*field, problem=f"{field[-1]} must be from {least} to {most}.")
+    return value
+
+
+def length(value: int | None, least: int, most: int, *field: str | int) -> timedelta | None:
+    """Check a number of minutes, if there is one, and write it as a column does."""
+    checked = between(value, least, most, *field)
+    return None if checked is None else timedelta(minutes=checked)
+
+
+class ExposureVariant(StrEnum):
+    """How many times a client is shown at once: STANDARD for 3 to 5 of a location, STYLIST for 2 to 5."""
+
+    STANDARD = "STANDARD"
+    STYLIST = "STYLIST"
 
 
 class Business(Record):
@@ -60,6 +79,14 @@ class Business(Record):
         CheckConstraint("host = lower(host) AND length(host) BETWEEN 1 AND 253", name="host_is_a_name"),
         CheckConstraint("hold_limit BETWEEN 1 AND 1000", name="hold_limit_is_sane"),
         UniqueConstraint("host", name="host_is_free"),
+        CheckConstraint(
+            "minimum_horizon >= '0' AND minimum_horizon <= '366 days' AND maximum_horizon > '0'"
+            " AND maximum_horizon <= '366 days' AND maximum_horizon > minimum_horizon",
+            name="horizon_is_sane",
+        ),
+        CheckConstraint("cancel_cutoff >= '0' AND cancel_cutoff <= '366 days'", name="cutoff_is_sane"),
+        CheckConstraint("publication_days BETWEEN 1 AND 366", name="publication_is_sane"),
+        CheckConstraint("exposure_variant IN ('STANDARD', 'STYLIST')", name="variant_is_known"),
     )
 
     id: Mapped[UUID] = generated_id()
@@ -70,11 +97,19 @@ class Business(Record):
     host: Mapped[str | None]
     is_public: Mapped[bool] = mapped_column(server_default=text("false"))
     hold_limit: Mapped[int | None] = mapped_column(SmallInteger, server_default=text("3"))
+    minimum_horizon: Mapped[timedelta] = mapped_column(server_default=text("'0'"))
+    maximum_horizon: Mapped[timedelta | None] = mapped_column()
+    cancel_cutoff: Mapped[timedelta] = mapped_column(server_default=text("'0'"))
+    publication_days: Mapped[int] = mapped_column(SmallInteger, server_default=text("90"))
+    exposure_variant: Mapped[str] = mapped_column(server_default="STANDARD")
     created_at: Mapped[datetime] = stamped()
     version: Mapped[int] = versioned()
 
     lead_time_minutes: Mapped[int] = column_property(in_minutes(lead_time))
     hold_time_minutes: Mapped[int] = column_property(in_minutes(hold_time))
+    minimum_horizon_minutes: Mapped[int] = column_property(in_minutes(minimum_horizon))
+    maximum_horizon_minutes: Mapped[int | None] = column_property(in_minutes(maximum_horizon))
+    cancel_cutoff_minutes: Mapped[int] = column_property(in_minutes(cancel_cutoff))
     business_id: Mapped[UUID] = synonym("id")  # a business belongs to itself
 
 
@@ -117,6 +152,11 @@ class Revision:
     lead_time_minutes: int | None = None
     hold_time_minutes: int | None = None
     hold_limit: int | None = None  # 0 takes it away
+    minimum_horizon_minutes: int | None = None
+    maximum_horizon_minutes: int | None = None  # 0 takes it away
+    cancel_cutoff_minutes: int | None = None
+    publication_days: int | None = None
+    exposure_variant: ExposureVariant | None = None
 
 
 def new_id() -> Select[tuple[UUID]]:
@@ -137,37 +177,24 @@ def create(business: UUID, wanted: NewBusiness, authored: ColumnElement[bool]) -
     return select(*written.cte("written").c)
 
 
-def revise(viewer: Viewer, wanted: Revision, key: Key | None, authored: ColumnElement[bool]) -> Select[Any]:
-    """Change the viewer's business, and write the key of the request in the same statement; no row means no."""
-    change = (
-        update(Business)
-        .values(_values(wanted))
-        .where(Business.visible_to(viewer), Business.version == wanted.expected_version, is_new(key), authored)
-        .returning(*columns(Business))
-    )
-    return remembered(change.cte("change"), key)
-
-
-def _values(wanted: Revision) -> dict[str, Any]:
+def values(wanted: Revision) -> dict[str, Any]:
     """Check what is to change, and write it as columns."""
-    lead_time = _between(wanted.lead_time_minutes, 0, LONGEST_LEAD_MINUTES, "leadTimeMinutes")
-    hold_time = _between(wanted.hold_time_minutes, 1, LONGEST_HOLD_MINUTES, "holdTimeMinutes")
     given = {
         "name": None if wanted.name is None else checked_name(wanted.name, "name"),
         "time_zone": None if wanted.time_zone is None else zone.zone(wanted.time_zone, "timeZone").key,
         "host": wanted.host and host_name(wanted.host, "host"),
         "is_public": wanted.is_public,
-        "lead_time": None if lead_time is None else timedelta(minutes=lead_time),
-        "hold_time": None if hold_time is None else timedelta(minutes=hold_time),
-        "hold_limit": _between(wanted.hold_limit, 0, MOST_HOLDS, "holdLimit"),
+        "lead_time": length(wanted.lead_time_minutes, 0, LONGEST_LEAD_MINUTES, "leadTimeMinutes"),
+        "hold_time": length(wanted.hold_time_minutes, 1, LONGEST_HOLD_MINUTES, "holdTimeMinutes"),
+        "hold_limit": between(wanted.hold_limit, 0, MOST_HOLDS, "holdLimit"),
+        "minimum_horizon": length(wanted.minimum_horizon_minutes, 0, LONGEST_LEAD_MINUTES, "minimumHorizonMinutes"),
+        "maximum_horizon": length(wanted.maximum_horizon_minutes, 0, LONGEST_LEAD_MINUTES, "maximumHorizonMinutes"),
+        "cancel_cutoff": length(wanted.cancel_cutoff_minutes, 0, LONGEST_LEAD_MINUTES, "cancelCutoffMinutes"),
+        "publication_days": between(wanted.publication_days, 1, MOST_PUBLICATION_DAYS, "publicationDays"),
+        "exposure_variant": wanted.exposure_variant,
     }
     changed = {name: value for name, value in given.items() if value is not None}
     if not changed:
         raise InvalidInput(problem="Send what is to change, one value at least.")
-    return changed | {name: changed[name] or None for name in ("host", "hold_limit") if name in changed}
-
-
-def _between(value: int | None, least: int, most: int, field: str) -> int | None:
-    if value is not None and not least <= value <= most:
-        raise InvalidInput(field, problem=f"{field} must be from {least} to {most}.")
-    return value
+    taken_away = ("host", "hold_limit", "maximum_horizon")  # by an empty text, or by 0
+    return changed | {name: changed[name] or None for name in taken_away if name in changed}

@@ -18,10 +18,11 @@ from sqlalchemy import (
     func,
     select,
     true,
+    update,
 )
 from sqlalchemy.dialects.postgresql import JSONB, insert
 from sqlalchemy.orm import Mapped, mapped_column
-from sqlalchemy.sql.dml import ReturningInsert
+from sqlalchemy.sql.dml import ReturningInsert, Update
 
 from models.record import Record, bound, stamped
 
@@ -107,3 +108,8 @@ def remember(key: Key, result_id: UUID, result: Any) -> ReturningInsert[Any]:
     """Keep the key of a request, and of its answer what cannot be read again from one row; no row: it was taken."""
     values = {**asdict(key), "result_id": result_id, "result": result}
     return insert(IdempotencyKey).values(values).on_conflict_do_nothing().returning(IdempotencyKey.key)
+
+
+def complete(key: Key, result_id: UUID, result: Any) -> Update:
+    """Write what came of a request, whose key was kept before it was done."""
+    return update(IdempotencyKey).values(result_id=result_id, result=result).where(key.is_remembered())

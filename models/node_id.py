@@ -36,9 +36,19 @@ def _decoded(value: str) -> tuple[str, UUID] | None:
     return shape[1], UUID(shape[2])
 
 
+def noun(type_name: str) -> str:
+    """Call a thing by its name, in small letters: an availability rule."""
+    return re.sub(r"(?<=[a-z])(?=[A-Z])", " ", type_name).lower()
+
+
+def term(type_name: str) -> str:
+    """Call a thing as events and modules do: availability_rule."""
+    return noun(type_name).replace(" ", "_")
+
+
 def key_of(type_name: str, value: str, *field: str | int) -> UUID:
     """Read the key of a thing of this type; the id of another type is an id that nothing has."""
     found, key = decode(value, *field)
     if found != type_name:
-        raise NotFound(*field, noun=type_name.lower())
+        raise NotFound(*field, noun=noun(type_name))
     return key

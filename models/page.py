@@ -4,7 +4,7 @@ import base64
 import binascii
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any, ClassVar
 from uuid import UUID
 
@@ -18,6 +18,7 @@ from models.zone import written
 DEFAULT_SIZE = 20
 LARGEST_SIZE = 100
 LARGEST_OFFSET = 10_000
+LARGEST_NUMBER = 2**31
 LONGEST_CURSOR = 8_000  # two names of 200 of the widest characters fit
 
 
@@ -160,7 +161,7 @@ def _place(value: str | None, of: Listed, field: str) -> Place | None:
     if (
         not isinstance(place, list)
         or len(place) != len(of.order) + 1
-        or not all(isinstance(key, str) and "\0" not in key for key in place)
+        or not all(_is_plain(key) for key in place)
         or place[0] != of.signature
     ):
         raise InvalidInput(field, problem=f"{field} is not a cursor of this list; use one that its answer contained.")
@@ -170,9 +171,22 @@ def _place(value: str | None, of: Listed, field: str) -> Place | None:
         raise InvalidInput(field, problem="This is not a cursor of this list.") from None
 
 
-def _typed(column: QueryableAttribute[Any], key: str) -> Any:
-    parsers: dict[type, Callable[[str], Any]] = {datetime: datetime.fromisoformat, UUID: UUID}
-    return parsers.get(column.type.python_type, str)(key)
+def _is_plain(key: Any) -> bool:
+    """Whether a column could have such a value: a text, or a number that is not too large for any."""
+    return (isinstance(key, str) and "\0" not in key) or (type(key) is int and abs(key) < LARGEST_NUMBER)
+
+
+def _typed(column: QueryableAttribute[Any], key: str | int) -> Any:
+    kind = column.type.python_type
+    if (kind is int) != isinstance(key, int):
+        raise ValueError(key)
+    parsers: dict[type, Callable[[Any], Any]] = {
+        datetime: datetime.fromisoformat,
+        date: date.fromisoformat,
+        UUID: UUID,
+        int: int,
+    }
+    return parsers.get(kind, str)(key)
 
 
 def _beyond(of: Listed, place: Place, backward: bool) -> ColumnElement[bool]:

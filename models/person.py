@@ -111,10 +111,11 @@ def found(record: Any, viewer: Viewer, sought: Sought) -> Select[Any]:
     if sought.search is None:
         return statement
     full_name = func.concat(record.first_name, " ", record.last_name)
-    in_name, in_email = _contains(full_name, sought.search), _contains(record.email, sought.search)
+    in_name, in_email = contains(full_name, sought.search), contains(record.email, sought.search)
     reads_email = viewer.sight in (Sight.ALL, Sight.PROVIDER)
     return statement.where(or_(in_name, in_email) if reads_email else in_name)
 
 
-def _contains(text: ColumnElement[str], part: str) -> ColumnElement[bool]:
+def contains(text: Any, part: str) -> ColumnElement[bool]:
+    """Whether a text has this part, to the letter but for case."""
     return func.strpos(func.lower(text), func.lower(part)) > literal_column("0")

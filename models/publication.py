@@ -190,6 +190,11 @@ WITH clock AS MATERIALIZED (
     SELECT s.* FROM stored s WHERE NOT EXISTS (SELECT FROM plan p WHERE p.same = s.id)
 ), obstacles AS MATERIALIZED (
     SELECT range_agg(tstzrange(starts_at, ends_at)) AS times FROM rest WHERE booked OR NOT :replace
+), off AS MATERIALIZED (       -- offered when the time off is taken back
+    SELECT range_agg(tstzrange(t.starts_at, t.ends_at)) AS times
+      FROM time_off t
+     WHERE t.business_id = :business AND t.provider_id = :provider
+       AND t.ends_at > (SELECT min(starts_at) FROM windows) AND t.starts_at < (SELECT max(ends_at) FROM windows)
 ), lapsed AS (
     UPDATE reservations SET status = 'EXPIRED'
      WHERE :replace AND business_id = :business AND status = 'HELD'
@@ -201,9 +206,10 @@ WITH clock AS MATERIALIZED (
 ), gone AS (     -- counted before anything is inserted, so that a new time may begin where an old one did
     SELECT count(*) AS n FROM removed
 ), created AS (
-    INSERT INTO appointments (business_id, provider_id, service_id, location_id, starts_at, ends_at, capacity)
-    SELECT :business, :provider, :service, :location, p.starts_at, p.ends_at, :capacity
-      FROM plan p, obstacles o, gone
+    INSERT INTO appointments (business_id, provider_id, service_id, location_id, starts_at, ends_at, capacity, withdrawn_at)
+    SELECT :business, :provider, :service, :location, p.starts_at, p.ends_at, :capacity,
+           CASE WHEN off.times && tstzrange(p.starts_at, p.ends_at) THEN clock.now END
+      FROM plan p, obstacles o, gone, off, clock
      WHERE p.same IS NULL AND (o.times && tstzrange(p.starts_at, p.ends_at)) IS NOT TRUE
     RETURNING starts_at
 )

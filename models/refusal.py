@@ -76,6 +76,18 @@ class SlotUnavailable(Refusal):
     code = "SLOT_UNAVAILABLE"
 
 
+class ResourceInUse(Refusal):
+    """The service needs {resource}, which is not free at that time; choose another appointment."""
+
+    code = "SLOT_UNAVAILABLE"
+
+
+class NobodyAvailable(Refusal):
+    """Nobody who gives this service is free at that time; choose another one."""
+
+    code = "SLOT_UNAVAILABLE"
+
+
 class TooLate(Refusal):
     """This appointment starts too soon to be reserved."""
 
@@ -118,6 +130,51 @@ class HostTaken(Refusal):
     code = "INVALID_INPUT"
 
 
+class OverlappingRules(Refusal):
+    """This overlaps another rule of the same provider, which says something else for the same time."""
+
+    code = "OVERLAPPING_RULES"
+
+
+class AlreadyExists(Refusal):
+    """There is one like this already; change that one instead."""
+
+    code = "ALREADY_EXISTS"
+
+
+class InUse(Refusal):
+    """Others still refer to this, so it cannot be deleted."""
+
+    code = "IN_USE"
+
+
+class HorizonsCross(Refusal):
+    """maximumHorizonMinutes must be more than minimumHorizonMinutes."""
+
+    code = "INVALID_INPUT"
+
+    def __init__(self, *field: str | int) -> None:
+        super().__init__(*(field or ("maximumHorizonMinutes",)))
+
+
+class BeyondHorizon(Refusal):
+    """This appointment lies farther ahead than can be reserved."""
+
+    code = "HORIZON"
+
+
+class NotOffered(Refusal):
+    """This is not offered."""
+
+    code = "NOT_OFFERED"
+
+
+class CancellationWindow(Refusal):
+    """It is too late to cancel this; ask the business."""
+
+    code = "CANCELLATION_WINDOW"
+
+
 class DuplicateRows(Refusal):
     """The same window was sent twice."""
 
@@ -132,6 +189,12 @@ class OverlappingRows(Refusal):
 
 class TooManyRows(Refusal):
     """{found} appointments are too many for one request; {limit} are allowed."""
+
+    code = "TOO_MANY_ROWS"
+
+
+class TooManyAppointments(Refusal):
+    """The rules of provider {provider} make {found} appointments; {limit} are allowed."""
 
     code = "TOO_MANY_ROWS"
 
@@ -176,5 +239,30 @@ REFUSAL_OF_CONSTRAINT: dict[str, type[Refusal]] = {
     "confirmed_in_time": HoldExpired,
     "closed_is_final": IllegalState,
     "holds_are_few": TooManyHolds,
+    "unit_is_free": SlotUnavailable,
+    "booked_within_horizon": BeyondHorizon,
+    "service_is_offered": NotOffered,
+    "weekly_rules_agree": OverlappingRules,
+    "dated_rules_agree": OverlappingRules,
+    "horizon_is_sane": HorizonsCross,
+    "skill_is_new": AlreadyExists,
+    "offering_is_new": AlreadyExists,
+    "exception_is_new": AlreadyExists,
+    "holiday_is_new": AlreadyExists,
+    # What is referred to is looked for before anything refers to it: these are met by those who delete.
+    "provider_has_skill": InUse,
+    "service_needs_skill": InUse,
+    "requirement_is_there": InUse,
+    "offering_of_service": InUse,
+    "offering_at_location": InUse,
+    "resource_at_location": InUse,
+    "rule_at_location": InUse,
+    "rule_for_service": InUse,
+    "exception_at_location": InUse,
+    "exception_for_service": InUse,
+    "holiday_at_location": InUse,
+    "reservation_of_service": InUse,
+    "reservation_of_resource": InUse,
+    "claim_on_resource": InUse,
     "host_is_free": HostTaken,
 }

@@ -68,6 +68,15 @@ class Listing:
 
 
 @dataclass(frozen=True)
+class Tally:
+    """A short list at the root of what no table has: what `select` counts for a viewer and what is wanted, by `order`."""
+
+    name: str
+    order: str
+    select: Callable[[Viewer, Any], Select[Any]]
+
+
+@dataclass(frozen=True)
 class Asked:
     """What a document asks of a listing: what it is narrowed to, and which page of it."""
 

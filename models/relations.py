@@ -5,17 +5,18 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Select, and_, exists
 
-from models import audit_entry, availability, person, reservation
+from models import audit_entry, person, reservation, search
 from models.appointment import Appointment
 from models.audit_entry import AuditEntry
-from models.availability import Availability, available
+from models.availability import available
 from models.business import Business
 from models.client import Client
 from models.location import Location
 from models.page import Sort
 from models.provider import Provider
-from models.relation import Listing, Many, One, rows
+from models.relation import Listing, Many, One, Tally, rows
 from models.reservation import CONFIRMED, HELD, Reservation, Wanted, is_claim
+from models.search import Availability, Month
 from models.service import Service
 from models.viewer import Sight, Viewer
 
@@ -39,11 +40,11 @@ def _free(viewer: Viewer) -> Select[Any]:
 
 
 def _available(viewer: Viewer, wanted: Availability) -> Select[Any]:
-    return availability.narrow(_free(viewer), wanted)
+    return search.free(viewer.business_id, wanted)
 
 
-def _appointments(viewer: Viewer, wanted: Availability) -> Select[Any]:
-    return availability.narrow(rows(Appointment, viewer), wanted)
+def _dates(viewer: Viewer, month: Month) -> Select[Any]:
+    return search.per_date(viewer.business_id, month)
 
 
 def _calendar(viewer: Viewer) -> Select[Any]:
@@ -68,7 +69,8 @@ def _reservations(viewer: Viewer, wanted: Wanted) -> Select[Any]:
 
 # Lists at the root
 AVAILABLE_APPOINTMENTS = Listing("availableAppointments", Appointment, _available)
-APPOINTMENTS = Listing("appointments", Appointment, _appointments)
+AVAILABLE_DATES = Tally("availableDates", "date", _dates)
+APPOINTMENTS = Listing("appointments", Appointment, search.published)
 RESERVATIONS = Listing("reservations", Reservation, _reservations)
 PROVIDERS = Listing("providers", Provider, partial(person.found, Provider))
 CLIENTS = Listing("clients", Client, partial(person.found, Client))
@@ -76,6 +78,7 @@ AUDIT_ENTRIES = Listing("auditEntries", AuditEntry, audit_entry.found)
 
 # Links to one
 VIEWER_BUSINESS = One("Viewer.business", Business, "business_id")
+EXPLANATION_APPOINTMENT = One("AvailabilityExplanation.appointment", Appointment, "appointment_id")
 APPOINTMENT_PROVIDER = One("Appointment.provider", Provider, "provider_id")
 APPOINTMENT_SERVICE = One("Appointment.service", Service, "service_id")
 APPOINTMENT_LOCATION = One("Appointment.location", Location, "location_id")

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from decimal import Decimal
 from enum import StrEnum
 from typing import Any, ClassVar
 from uuid import UUID
@@ -13,10 +14,12 @@ from sqlalchemy import (
     Computed,
     ForeignKeyConstraint,
     Index,
+    Numeric,
     Select,
     SmallInteger,
     Text,
     Update,
+    Uuid,
     and_,
     case,
     exists,
@@ -31,13 +34,11 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import ExcludeConstraint, insert
 from sqlalchemy.orm import Mapped, column_property, mapped_column
 
-from models.appointment import Appointment, is_ahead, lead_time, with_policies
-from models.business import Business
+from models.appointment import Appointment, is_for, is_open, with_policies
+from models.business import in_minutes
 from models.client import Client
-from models.event import Event
 from models.idempotency_key import Key, is_new, remembered
 from models.record import Record, bound, columns, generated_id, versioned
-from models.service import Service
 from models.viewer import Sight, Viewer
 
 
@@ -59,13 +60,14 @@ HELD, CONFIRMED, CANCELLED, EXPIRED = (
 
 @dataclass(frozen=True)
 class Wish:
-    """What a client asks for."""
+    """What a client asks for: an appointment, and the service if it was published for anything."""
 
     fixed: ClassVar[tuple[str, ...]] = ()
 
     client_id: UUID
     appointment_id: UUID
     note: str | None = None
+    service_id: UUID | None = None
 
 
 @dataclass(frozen=True)
@@ -168,8 +170,8 @@ class Reservation(Record):
     service_id: Mapped[UUID | None]
     capacity: Mapped[int] = mapped_column(SmallInteger)
     seat: Mapped[int] = mapped_column(SmallInteger)
-    starts_at: Mapped[datetime]
-    ends_at: Mapped[datetime]
+    starts_at: Mapped[datetime] = mapped_column()
+    ends_at: Mapped[datetime] = mapped_column()
     busy_from: Mapped[datetime] = mapped_column(deferred=True)
     busy_until: Mapped[datetime] = mapped_column(deferred=True)
     lead_time: Mapped[timedelta] = mapped_column(deferred=True)
@@ -178,6 +180,10 @@ class Reservation(Record):
     expires_at: Mapped[datetime] = mapped_column()
     confirmed_at: Mapped[datetime | None]
     cancelled_at: Mapped[datetime | None]
+    price: Mapped[Decimal | None] = mapped_column(Numeric)
+    currency: Mapped[str | None]
+    duration: Mapped[timedelta | None] = mapped_column(deferred=True)
+    cancel_cutoff: Mapped[timedelta] = mapped_column(server_default=text("'0'"), deferred=True)
     version: Mapped[int] = versioned()
 
     live: Mapped[bool] = mapped_column(
@@ -198,6 +204,8 @@ class Reservation(Record):
         or_(stored_status == EXPIRED, and_(stored_status == HELD, expires_at <= func.statement_timestamp()))
     )
     confirmed: Mapped[bool] = column_property(stored_status == CONFIRMED)
+    duration_minutes: Mapped[int] = column_property(in_minutes(func.coalesce(duration, ends_at - starts_at)))
+    cancel_cutoff_minutes: Mapped[int] = column_property(in_minutes(cancel_cutoff))
 
     @classmethod
     def visible_to(cls, viewer: Viewer) -> ColumnElement[bool]:
@@ -228,13 +236,14 @@ def is_claim(reservation: type[Reservation] = Reservation) -> ColumnElement[bool
 class Wanted:
     """What a list of reservations is narrowed to; an empty one means everything."""
 
-    fixed: ClassVar[tuple[str, ...]] = ("status",)
+    fixed: ClassVar[tuple[str, ...]] = ("status", "affected")
 
     status: tuple[ReservationStatus, ...] | None = None
     client_id: UUID | None = None
     provider_id: UUID | None = None
     starts_from: datetime | None = None
     starts_until: datetime | None = None
+    affected: bool | None = None
 
 
 def narrow(statement: Select[Any], wanted: Wanted) -> Select[Any]:
@@ -249,29 +258,45 @@ def narrow(statement: Select[Any], wanted: Wanted) -> Select[Any]:
         statement = statement.where(Reservation.starts_at >= wanted.starts_from)
     if wanted.starts_until is not None:
         statement = statement.where(Reservation.starts_at < wanted.starts_until)
+    if wanted.affected is not None:
+        statement = statement.where(_is_affected() if wanted.affected else ~_is_affected())
     return statement
+
+
+def _is_affected() -> ColumnElement[bool]:
+    """Whether the appointment is no longer offered."""
+    return exists().where(
+        Appointment.business_id == Reservation.business_id,
+        Appointment.id == Reservation.appointment_id,
+        Appointment.withdrawn_at.is_not(None),
+    )
 
 
 def hold(viewer: Viewer, wish: Wish, key: Key | None, authored: ColumnElement[bool]) -> Select[Any]:
     """Reserve an appointment: the claim, its event and its key in one statement; no row means no."""
+    values = [Appointment.business_id, Client.id, Appointment.id, bound(wish.note, Text)]
+    chosen = () if wish.service_id is None else (bound(wish.service_id, Uuid),)
     wanted = (
-        with_policies(select(Appointment.business_id, Client.id, Appointment.id, bound(wish.note, Text)))
+        with_policies(select(*values, *chosen), wish.service_id)
         .join(Client, and_(Client.business_id == Appointment.business_id, Client.id == wish.client_id))
         .where(
             Client.visible_to(viewer),
             Appointment.business_id == viewer.business_id,
             Appointment.id == wish.appointment_id,
-            is_ahead(),
+            is_open(),
             Client.erased_at.is_(None),
         )
         .where(is_new(key), authored)
     )
-    claim = (
-        insert(Reservation)
-        .from_select(["business_id", "client_id", "appointment_id", "note"], wanted)
-        .on_conflict_do_nothing()
-        .returning(*columns(Reservation))
-    )
+    if wish.service_id is not None:
+        wanted = wanted.where(is_for(wish.service_id))
+    return claimed(wanted, key)
+
+
+def claimed(wanted: Select[Any], key: Key | None) -> Select[Any]:
+    """Write the claim that is wanted: business, client, appointment, note and, where one is chosen, the service."""
+    names = ("business_id", "client_id", "appointment_id", "note", "service_id")[: len(wanted.selected_columns)]
+    claim = insert(Reservation).from_select(names, wanted).on_conflict_do_nothing().returning(*columns(Reservation))
     return remembered(claim.cte("claim"), key)
 
 
@@ -293,7 +318,29 @@ def cancel(viewer: Viewer, asked: Change, key: Key | None, authored: ColumnEleme
         .values(stored_status=CANCELLED, cancel_reason=asked.reason)
         .where(Reservation.live, ends > func.clock_timestamp())
     )
+    if viewer.sight is Sight.CLIENT:
+        change = change.where(or_(Reservation.stored_status == HELD, _is_before_cutoff()))
     return _changed(change, viewer, asked, key, authored)
+
+
+def _is_before_cutoff() -> ColumnElement[bool]:
+    """Whether a client may still cancel a booking, by what was agreed on when it was made."""
+    return Reservation.starts_at - func.clock_timestamp() >= Reservation.cancel_cutoff
+
+
+def missed_cutoff(viewer: Viewer, asked: Change) -> Select[Any]:
+    """Read, of a booking that has not begun, by when it could be cancelled; no row, if it still can be."""
+    told: tuple[ColumnElement[Any], ...] = (
+        Reservation.starts_at.label("starts_at"),
+        Reservation.cancel_cutoff.label("cancel_cutoff"),
+    )
+    return select(*told).where(
+        Reservation.visible_to(viewer),
+        Reservation.id == asked.reservation_id,
+        Reservation.stored_status == CONFIRMED,
+        Reservation.starts_at > func.clock_timestamp(),
+        ~_is_before_cutoff(),
+    )
 
 
 def _changed(
@@ -302,50 +349,3 @@ def _changed(
     """Make a change to one reservation, its event and its key in one statement; no row means no."""
     one = change.where(Reservation.visible_to(viewer), Reservation.id == asked.reservation_id, is_new(key), authored)
     return remembered(one.returning(*columns(Reservation)).cte("change"), key)
-
-
-def _live_holds(viewer: Viewer, wish: Wish) -> ColumnElement[int]:
-    """Count what a client holds at this moment."""
-    return (
-        select(func.count())
-        .where(
-            Reservation.business_id == viewer.business_id,
-            Reservation.client_id == wish.client_id,
-            Reservation.live,
-            Reservation.stored_status == HELD,
-            Reservation.expires_at > func.clock_timestamp(),
-        )
-        .scalar_subquery()
-    )
-
-
-def why_not_held(viewer: Viewer, wish: Wish) -> Select[Any]:
-    """Read, after `hold` said no, what it was that stood in the way."""
-    withdrawn = exists().where(
-        Event.business_id == viewer.business_id,
-        Event.aggregate_id == wish.appointment_id,
-        Event.type == "scheduling.appointment.withdrawn.v1",
-    )
-    return (
-        select(
-            exists()
-            .where(Client.visible_to(viewer), Client.id == wish.client_id, Client.erased_at.is_(None))
-            .label("client_exists"),
-            withdrawn.label("withdrawn"),
-            Appointment.id.label("appointment_id"),
-            Appointment.provider_id,
-            Appointment.starts_at,
-            lead_time().label("lead_time"),
-            is_ahead().label("ahead"),
-            Business.hold_limit,
-            _live_holds(viewer, wish).label("live_holds"),
-            func.clock_timestamp().label("clock"),
-        )
-        .select_from(Business)
-        .outerjoin(Appointment, and_(Appointment.business_id == Business.id, Appointment.id == wish.appointment_id))
-        .outerjoin(
-            Service,
-            and_(Service.business_id == Appointment.business_id, Service.id == Appointment.service_id),
-        )
-        .where(Business.id == viewer.business_id)
-    )

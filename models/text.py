@@ -6,21 +6,28 @@ import unicodedata
 from models.refusal import InvalidInput
 
 LONGEST_NAME = 200
+BREAKS = "\n\r\t"
 LONGEST_NOTE = 2000
 _NUMBER = re.compile(r"\+?[0-9 ()/.x-]+", re.ASCII)
 
 
-def name(value: str, *field: str | int) -> str:
-    """Check a text of one line that must say something."""
-    clean = _clean(value, LONGEST_NAME, field, allowed="").strip()
-    if all(unicodedata.category(mark)[0] in "ZC" for mark in clean):  # nothing that can be seen
+def name(value: str, *field: str | int, longest: int = LONGEST_NAME, allowed: str = "") -> str:
+    """Check a text that must say something, on one line unless breaks are allowed."""
+    clean = _clean(value, longest, field, allowed=allowed).strip()
+    if _is_blank(clean):
         raise InvalidInput(*field, problem=f"{field[-1]} must not be empty.")
     return clean
 
 
 def note(value: str | None, *field: str | int) -> str | None:
     """Check a text of many lines."""
-    return None if value is None else _clean(value, LONGEST_NOTE, field, allowed="\n\r\t")
+    return None if value is None else _clean(value, LONGEST_NOTE, field, allowed=BREAKS)
+
+
+def reason(value: str | None, *field: str | int) -> str | None:
+    """Check a text of many lines that is kept only if it says something."""
+    clean = note(value, *field)
+    return None if clean is None or _is_blank(clean) else clean
 
 
 def email(value: str | None, *field: str | int) -> str | None:
@@ -60,6 +67,11 @@ def _clean(value: str, longest: int, field: tuple[str | int, ...], *, allowed: s
     if _broken(clean) or any(unicodedata.category(mark) == "Cc" and mark not in allowed for mark in clean):
         raise InvalidInput(*field, problem=f"{field[-1]} contains a control character or a broken one.")
     return clean
+
+
+def _is_blank(value: str) -> bool:
+    """Tell whether there is nothing in it that can be seen."""
+    return all(unicodedata.category(mark)[0] in "ZC" for mark in value)
 
 
 def _broken(value: str) -> bool:

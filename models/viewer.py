@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from enum import Enum, StrEnum
+from typing import ClassVar
 from uuid import UUID
 
 
@@ -44,6 +45,8 @@ class Viewer:
     `person_id` is the provider or the client they are; only a reader may query, and only a writer change anything; the public is admitted by
     businesses that are open to it. A compiler puts holes in the place of the ids.
     """
+
+    fixed: ClassVar[tuple[str, ...]] = ("role", "is_reader", "is_writer", "is_admitted")
 
     business_id: UUID
     principal: str

@@ -5,10 +5,13 @@ a date is everything from its first instant to the next date's first instant.
 """
 
 import difflib
+import hashlib
 from collections.abc import Iterable
 from datetime import UTC, date, datetime, time, timedelta
 from functools import cache
-from zoneinfo import ZoneInfo, available_timezones
+from importlib import resources
+from pathlib import Path
+from zoneinfo import TZPATH, ZoneInfo, available_timezones
 
 from models.refusal import UnknownTimeZone
 
@@ -22,6 +25,26 @@ def names() -> frozenset[str]:
     return frozenset(
         name for name in available_timezones() if name not in _MACHINERY and not name.startswith(("posix/", "right/"))
     )
+
+
+@cache
+def fingerprint() -> str:
+    """Tell this database of zones from another one, by the content of all its zones."""
+    told = hashlib.sha256()
+    for name in sorted(names()):
+        told.update(name.encode())
+        told.update(_content(name))
+    return told.hexdigest()[:16]
+
+
+def _content(name: str) -> bytes:
+    """Read a zone from where `zoneinfo` has it: the machine's database, else the package `tzdata`."""
+    for folder in TZPATH:
+        path = Path(folder, name)
+        if path.is_file():
+            return path.read_bytes()
+    package, _, last = f"tzdata.zoneinfo.{name.replace('/', '.')}".rpartition(".")
+    return resources.files(package).joinpath(last).read_bytes()
 
 
 def zone(name: str, *field: str | int) -> ZoneInfo:
@@ -50,7 +73,7 @@ def instant(local: datetime, where: ZoneInfo) -> datetime:
     first, second = (local.replace(tzinfo=where, fold=fold).astimezone(UTC) for fold in (0, 1))
     if first <= second:
         return first
-    return _jump(second, first, where)
+    return jump(second, first, where)
 
 
 def day(which: date, where: ZoneInfo) -> tuple[datetime, datetime]:
@@ -61,7 +84,7 @@ def day(which: date, where: ZoneInfo) -> tuple[datetime, datetime]:
     )
 
 
-def _jump(before: datetime, after: datetime, where: ZoneInfo) -> datetime:
+def jump(before: datetime, after: datetime, where: ZoneInfo) -> datetime:
     """Find the moment between two instants at which the zone's offset changes, to the second."""
     old = before.astimezone(where).utcoffset()
     while after - before > timedelta(seconds=1):

@@ -3,6 +3,7 @@
 from sqlalchemy import Text, Uuid, bindparam, column, func, select
 from sqlalchemy.dialects.postgresql import ARRAY
 
+from models.node_id import term
 from models.record import array_of
 from resolvers.context import Context
 
@@ -11,7 +12,7 @@ async def record_read(context: Context) -> None:
     """Write down what was read in this request, before it is answered: one statement for all of it."""
     if not context.read:
         return
-    nouns = [type_name.lower() for type_name, _ in context.read]
+    nouns = [term(type_name) for type_name, _ in context.read]
     keys = [key for _, key in context.read]
     fields = [",".join(sorted(names)) for names in context.read.values()]
     things = (

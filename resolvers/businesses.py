@@ -5,16 +5,18 @@ from typing import Any
 
 from sqlalchemy import Row
 
-from models import Business, business, tenancy
+from models import Business, business
 from models.business import NewBusiness, Revision
+from models.catalogue import scheduled
 from models.idempotency_key import Key, remember
-from models.refusal import Busy, Forbidden, HostTaken, NotFound, VersionConflict
+from models.refusal import Busy, Forbidden, HostTaken, NotFound
 from models.relation import rows
 from models.viewer import Role
 from resolvers.context import Context
 from resolvers.database import Statements
 from resolvers.idempotency import read_key, replayed
-from resolvers.writes import Request, Write, written
+from resolvers.supply import Change, Session, Supplied, Written, supplied
+from resolvers.writes import Request
 
 
 async def create_business(context: Context, wanted: NewBusiness, idempotency_key: str | None) -> Row[Any]:
@@ -53,26 +55,25 @@ async def _create(context: Context, statements: Statements, wanted: NewBusiness,
     return row
 
 
-async def update_business(context: Context, wanted: Revision, idempotency_key: str | None) -> Row[Any] | None:
-    """Change the policies of the viewer's business."""
+async def update_business(context: Context, wanted: Revision, idempotency_key: str | None) -> Supplied:
+    """Change the policies of the viewer's business, and publish what follows from them."""
     if wanted.host is not None and context.viewer.role is not Role.OPERATOR:
         raise Forbidden("host", problem="Only an OPERATOR gives a host to a business, or takes it away.")
-    row = await written(context, UPDATE, Request(wanted, idempotency_key))
+    try:
+        done = await supplied(context, UPDATE, Request(wanted, idempotency_key))
+    except HostTaken:
+        raise HostTaken("host") from None
     context.outdated.append(context.business)
-    return row
+    return done
 
 
-async def _why_not_changed(context: Context, wanted: Revision, _key: Key | None) -> Row[Any]:
-    found = await context.database.row(rows(Business, context.viewer))
-    if found is None:
-        raise NotFound(noun="business")
-    if found.version != wanted.expected_version:
-        raise VersionConflict("expectedVersion", current_version=found.version)
-    if wanted.host:
-        owner = await context.database.row(tenancy.chosen(None, business.host_name(wanted.host, "host")))
-        if owner is not None and owner.id != found.id:
-            raise HostTaken("host")
-    raise Busy
+async def _update(session: Session, wanted: Revision) -> Written:
+    """Local times are others in another zone, and there are more of them the farther ahead they are published."""
+    values = business.values(wanted)
+    row = await session.change(Business, session.context.business, wanted.expected_version, values)
+    is_published_anew = values.keys() & {"time_zone", "publication_days"}
+    rules = await session.statements.rows(scheduled(session.viewer)) if is_published_anew else ()
+    return Written(row, row.id, [rule.provider_id for rule in rules])
 
 
-UPDATE = Write("businessUpdate", Business, business.revise, _why_not_changed)
+UPDATE = Change("businessUpdate", Business, _update, wide=True)

@@ -9,7 +9,7 @@ from uuid import UUID
 from sqlalchemy import Row, Select
 
 from models.page import Listed, Page, Slice, cursor, cut, select_page
-from models.relation import Asked, Listing, Many, count
+from models.relation import Asked, Listing, Many, Tally, count
 from resolvers.context import Context
 
 
@@ -57,6 +57,12 @@ def related(context: Context, relation: Many, parent: UUID, page: Page) -> Conne
 def listed(context: Context, listing: Listing, asked: Asked) -> Connection:
     """The page of a list at the root."""
     return selected(context, listing.select(context.viewer, asked.wanted), asked.page)
+
+
+async def tallied(context: Context, tally: Tally, wanted: Any) -> Sequence[Row[Any]]:
+    """What is counted at the root, in its order."""
+    counted = tally.select(context.viewer, wanted)
+    return await context.database.rows(counted.order_by(counted.selected_columns[tally.order]))
 
 
 def selected(context: Context, statement: Select[Any], page: Page) -> Connection:

@@ -1,5 +1,6 @@
 """The context of one request: who asks, the database, the loaders, and what the answer says beside its data."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -14,6 +15,13 @@ from resolvers.database import Database
 from resolvers.loaders import Loaders
 
 
+@dataclass(frozen=True)
+class Zoned:
+    """What can be read only when the caller's zone is known, which no argument but a header may tell."""
+
+    read: Callable[[str | None], Any]
+
+
 @dataclass
 class Context:
     """Made by the server for each request, handed to every resolver.
@@ -21,7 +29,7 @@ class Context:
     `mutation` names the root field that is being executed, where a document has several: they share one header.
     `told` are the codes of the refusals that payloads tell; `untold` those that the answer has to tell at the top.
     `read` names the personal fields that were read of each thing, by its type and key; `outdated`
-    are keys and businesses that are no longer as the server believes.
+    are keys and businesses that are no longer as the server believes. `time_zone` is the caller's, if they told it.
     """
 
     database: Database
@@ -34,6 +42,7 @@ class Context:
     untold: list[Refusal] = field(default_factory=list)
     read: dict[tuple[str, UUID], set[str]] = field(default_factory=dict)
     outdated: list[UUID] = field(default_factory=list)
+    time_zone: str | None = None
 
     @cached_property
     def loaders(self) -> Loaders:
@@ -42,6 +51,10 @@ class Context:
     @property
     def business(self) -> UUID:
         return self.viewer.business_id
+
+    def located(self, value: Any) -> Any:
+        """Complete what a field's own function has read, with the caller's zone, where it asks for that."""
+        return value.read(self.time_zone) if isinstance(value, Zoned) else value
 
     def authored(self) -> ColumnElement[bool]:
         """The condition that names the viewer and the request to the events a statement writes."""

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from copy import copy
 from typing import Any, Self, TypeVar
@@ -21,6 +21,7 @@ from resolvers.waiting import MOST_WAITING
 
 log = logging.getLogger("holdfast.database")
 T = TypeVar("T")
+Filling = Mapping[str, Any] | None  # the values of a statement that was built without them
 TRIES = 3
 DEADLOCK, SERIALIZATION_FAILURE = "40P01", "40001"
 LOCK_TIMEOUT, QUERY_CANCELED = "55P03", "57014"
@@ -42,12 +43,12 @@ class Runner(ABC):
     """Whatever runs statements: the database, or one transaction of it."""
 
     @abstractmethod
-    async def rows(self, statement: Executable) -> Sequence[Row[Any]]:
+    async def rows(self, statement: Executable, filling: Filling = None) -> Sequence[Row[Any]]:
         """Run one statement, and read all of its rows."""
 
-    async def row(self, statement: Executable) -> Row[Any] | None:
+    async def row(self, statement: Executable, filling: Filling = None) -> Row[Any] | None:
         """Run one statement, and read its first row, if it has one."""
-        return next(iter(await self.rows(statement)), None)
+        return next(iter(await self.rows(statement, filling)), None)
 
 
 class Statements(Runner):
@@ -56,8 +57,8 @@ class Statements(Runner):
     def __init__(self, connection: AsyncConnection) -> None:
         self.connection = connection
 
-    async def rows(self, statement: Executable) -> Sequence[Row[Any]]:
-        done = await self.connection.execute(statement)
+    async def rows(self, statement: Executable, filling: Filling = None) -> Sequence[Row[Any]]:
+        done = await self.connection.execute(statement, filling)
         return done.all() if done.returns_rows else []
 
 
@@ -123,12 +124,12 @@ class Database(Runner):
         view.business = str(business).encode()
         return view
 
-    async def rows(self, statement: Executable) -> Sequence[Row[Any]]:
+    async def rows(self, statement: Executable, filling: Filling = None) -> Sequence[Row[Any]]:
         """Run one statement, which is its own transaction."""
 
         async def run() -> Sequence[Row[Any]]:
             async with self.pool.connection(self.business) as connection:
-                return await Statements(connection).rows(statement)
+                return await Statements(connection).rows(statement, filling)
 
         return await _tried(run)
 
@@ -171,7 +172,7 @@ class Failing(Database):
         self.business, self.pool = database.business, database.pool
         self.failure = failure
 
-    async def rows(self, statement: Executable) -> Sequence[Row[Any]]:  # noqa: ARG002
+    async def rows(self, statement: Executable, filling: Filling = None) -> Sequence[Row[Any]]:  # noqa: ARG002
         raise self.failure
 
     async def transaction(self, *_: Any, **__: Any) -> Any:

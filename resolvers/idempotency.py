@@ -6,7 +6,7 @@ from typing import Any
 from uuid import UUID
 
 import orjson
-from sqlalchemy import Row, Select
+from sqlalchemy import Row
 
 from models import text
 from models.idempotency_key import Key, recall, remember
@@ -14,6 +14,7 @@ from models.refusal import REFUSAL_OF_CONSTRAINT, IdempotencyKeyReused, NotFound
 from models.relation import rows
 from resolvers.context import Context
 from resolvers.database import Runner
+from resolvers.prepared import Prepared
 
 # What a rule says to a write: no. Why is read afterwards, so that it is told in the same way wherever it was noticed.
 NO: tuple[type[Exception], ...] = tuple(set(REFUSAL_OF_CONSTRAINT.values()))
@@ -30,10 +31,10 @@ def read_key(context: Context, mutation: str, request: Any, given: str | None) -
     return Key(context.business, context.viewer.principal, key, hashlib.sha256(asked).digest())
 
 
-async def once(context: Context, statement: Select[Any], key: Key | None, record: Any) -> Row[Any] | None:
+async def once(context: Context, write: Prepared, key: Key | None, record: Any) -> Row[Any] | None:
     """Run a writing statement; answer its row, or the row it wrote when its key was first used, or none for no."""
     try:
-        row = await context.database.row(statement)
+        row = await context.database.row(*write)
     except NO:
         row = None
     context.loaders.forget()

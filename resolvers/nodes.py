@@ -8,14 +8,35 @@ from uuid import UUID
 
 from sqlalchemy import Row, func, select
 
-from models import Appointment, Business, Client, Location, Provider, Record, Reservation, Service
-from models.node_id import decode, key_of
+from models import (
+    Appointment,
+    AvailabilityException,
+    AvailabilityRule,
+    Business,
+    Client,
+    Holiday,
+    Location,
+    Offering,
+    Provider,
+    Record,
+    Requirement,
+    Reservation,
+    Resource,
+    Service,
+    Skill,
+    TimeOff,
+)
+from models.node_id import decode, key_of, noun
 from models.page import LARGEST_SIZE
 from models.refusal import InvalidInput, NotFound
 from resolvers.context import Context
 
 FOUND_BY_ID: dict[str, type[Record]] = {
-    record.__name__: record for record in (Appointment, Business, Client, Location, Provider, Reservation, Service)
+    record.__name__: record
+    for record in (
+        *(Appointment, Business, Client, Location, Provider, Reservation, Service, Skill, Resource, Requirement),
+        *(Offering, AvailabilityRule, AvailabilityException, Holiday, TimeOff),
+    )
 }
 
 
@@ -53,7 +74,7 @@ def sought(value: str, *field: str | int) -> Sought:
 def sought_one(record: type[Record], value: str) -> Sought:
     """Read the id of a thing of one type."""
     name = record.__name__
-    return Sought(name, key_of(name, value, "id"), name.lower())
+    return Sought(name, key_of(name, value, "id"), noun(name))
 
 
 async def find(context: Context, wanted: Sought) -> Node:

@@ -6,11 +6,12 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Row, Select
 
-from models import Record
+from models import Record, event
 from models.idempotency_key import Key
 from models.viewer import Viewer
 from resolvers.context import Context
 from resolvers.idempotency import once, read_key
+from resolvers.prepared import Prepared, prepared
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,12 @@ class Write:
     @property
     def noun(self) -> str:
         return self.record.__name__.lower()
+
+    def prepared(self, context: Context, wanted: Any, key: Key | None) -> Prepared:
+        return prepared(self._build, context.viewer, wanted, key, context.request_id)
+
+    def _build(self, viewer: Viewer, wanted: Any, key: Key | None, request_id: str) -> Select[Any]:
+        return self.statement(viewer, wanted, key, event.authored(viewer.principal, request_id))
 
 
 @dataclass(frozen=True)
@@ -41,8 +48,7 @@ class Request:
 async def written(context: Context, write: Write, request: Request) -> Row[Any] | None:
     """Write a row, or answer the one that was written when its key was first used."""
     key = request.key(context, write)
-    statement = write.statement(context.viewer, request.wanted, key, context.authored())
-    row = await once(context, statement, key, write.record)
+    row = await once(context, write.prepared(context, request.wanted, key), key, write.record)
     if row is None and write.otherwise is not None:
         return await write.otherwise(context, request.wanted, key)
     return row

@@ -5,21 +5,32 @@ from graphql import Undefined
 from strawberry.schema.config import StrawberryConfig
 
 from schema.appointment import Appointment
+from schema.availability_exception import AvailabilityException
+from schema.availability_rule import AvailabilityRule
 from schema.business import Business
 from schema.client import Client
 from schema.error import SHOWN_AS, RefusedError
+from schema.holiday import Holiday
 from schema.location import Location
 from schema.mutation import Mutation
+from schema.offering import Offering
 from schema.provider import Provider
 from schema.query import Query
+from schema.requirement import Requirement
 from schema.reservation import Reservation
+from schema.resource import Resource
 from schema.scalars import SCALARS
 from schema.service import Service
+from schema.skill import Skill
+from schema.time_off import TimeOff
 
 schema = strawberry.Schema(
     Query,
     Mutation,
-    types=[Appointment, Business, Client, Location, Provider, Reservation, Service, RefusedError, *SHOWN_AS.values()],
+    types=[
+        *(Appointment, Business, Client, Location, Offering, Provider, Requirement, Reservation, Resource, Service),
+        *(Skill, AvailabilityRule, AvailabilityException, Holiday, TimeOff, RefusedError, *SHOWN_AS.values()),
+    ],
     config=StrawberryConfig(scalar_map=SCALARS),
 )
 """The one schema object."""

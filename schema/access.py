@@ -8,7 +8,7 @@ from strawberry.schema.schema_converter import GraphQLCoreConverter
 from strawberry.schema_directive import Location
 
 from models.viewer import Role, Viewer
-from schema.recent import Recent
+from resolvers.recent import Recent
 
 strawberry.enum(Role, description=Role.__doc__)
 

@@ -2,9 +2,12 @@
 
 import strawberry
 
+from models.business import ExposureVariant
 from schema.access import EVERYBODY, MANAGERS_OR_OPERATOR
 from schema.node import Node
 from schema.scalars import TimeZone
+
+strawberry.enum(ExposureVariant, description=ExposureVariant.__doc__)
 
 
 @strawberry.type(description="A tenant, with its policies.", directives=[EVERYBODY])
@@ -18,6 +21,17 @@ class Business(Node):
     hold_limit: int | None = strawberry.field(
         description="How many appointments a client may hold at once; null for as many as they like."
     )
+    minimum_horizon_minutes: int = strawberry.field(
+        description="What starts sooner is reserved by nobody, whatever the lead time, in minutes."
+    )
+    maximum_horizon_minutes: int | None = strawberry.field(
+        description="What starts later is reserved by nobody, in minutes; null for as far as there are appointments."
+    )
+    cancel_cutoff_minutes: int = strawberry.field(
+        description="How long before its start a client may cancel at the latest, in minutes."
+    )
+    publication_days: int = strawberry.field(description="How many days ahead rules become appointments.")
+    exposure_variant: ExposureVariant = strawberry.field(description="How many times a client is shown at once.")
     is_public: bool = strawberry.field(description="Whether anybody may browse it without a token.")
     host: str | None = strawberry.field(
         description="Whoever asks at this host without a token browses this business.",

@@ -4,11 +4,12 @@ from typing import Any
 
 import strawberry
 
-from models.business import NewBusiness, Revision
+from models.business import ExposureVariant, NewBusiness, Revision
 from schema.access import EVERYBODY
 from schema.business import Business
 from schema.error import UserError, thing, user_errors
 from schema.scalars import TimeZone
+from schema.supply import SupplyPayload
 
 KEY = "Sent again under the same key, a request is answered again. Kept for 24 hours."
 HOST = "Whoever asks at this host without a token browses this business: a name like practice.example, with no port."
@@ -48,6 +49,23 @@ class BusinessUpdateInput:
         default=None,
         description="How many appointments a client may hold at once, 1 to 1000; 0 for as many as they like.",
     )
+    minimum_horizon_minutes: int | None = strawberry.field(
+        default=None,
+        description="How far ahead an appointment is reserved at least, whatever the lead time, 0 to 527040.",
+    )
+    maximum_horizon_minutes: int | None = strawberry.field(
+        default=None,
+        description="How far ahead at most, 1 to 527040 and more than the minimum; 0 for as far as there are appointments.",
+    )
+    cancel_cutoff_minutes: int | None = strawberry.field(
+        default=None, description="How long before its start a client may cancel at the latest, 0 to 527040."
+    )
+    publication_days: int | None = strawberry.field(
+        default=None, description="How many days ahead rules become appointments, 1 to 366."
+    )
+    exposure_variant: ExposureVariant | None = strawberry.field(
+        default=None, description="How many times a client is shown at once."
+    )
     idempotency_key: str | None = strawberry.field(default=None, description=KEY)
 
     def wanted(self) -> Revision:
@@ -56,6 +74,5 @@ class BusinessUpdateInput:
 
 
 @strawberry.type(directives=[EVERYBODY])
-class BusinessUpdatePayload:
+class BusinessUpdatePayload(SupplyPayload):
     business: Any = thing(Business | None)
-    user_errors: list[UserError] = user_errors()

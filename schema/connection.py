@@ -4,12 +4,16 @@ from typing import Annotated, Any, Generic, TypeVar
 
 import strawberry
 
+from models.node_id import term
 from models.page import DEFAULT_SIZE, Page
 from models.relation import Many, One
+from models.wall import wall
 from resolvers import connections
+from resolvers.context import Zoned
 from schema.access import EVERYBODY, Allowed
 from schema.cost import Cost, ListSize
-from schema.declaration import FirstOf, Info, Linked, Personal, Related, SameAs
+from schema.declaration import FirstOf, Info, InZone, Linked, Personal, Related, SameAs
+from schema.scalars import LocalDateTime, TimeZone
 
 __all__ = ["Info"]
 
@@ -23,7 +27,7 @@ Before = Annotated[str | None, strawberry.argument(description="Only what comes 
 
 def lazy(name: str) -> Any:
     """Name a type that is declared in the module of its noun, so that types may lead to each other."""
-    return Annotated[name, strawberry.lazy(f"schema.{name.lower()}")]
+    return Annotated[name, strawberry.lazy(f"schema.{term(name)}")]
 
 
 def maybe(name: str) -> Any:
@@ -128,6 +132,23 @@ def first_of(relation: Many, description: str, *rules: Allowed) -> Any:
 def same_as(column: str, description: str) -> Any:
     """Declare another name of a column."""
     return strawberry.field(description=description, extensions=[SameAs(column)])
+
+
+Zone = Annotated[
+    TimeZone | None,
+    strawberry.argument(description="The zone that is meant; else that of the header X-Time-Zone, else UTC."),
+]
+
+
+def in_zone(column: str, description: str) -> Any:
+    """Declare an instant of a row as a clock shows it, in the zone that is asked for, or else the caller's."""
+
+    def read(time_zone: Zone = None) -> Any:
+        return Zoned(lambda callers: wall(time_zone or callers or "UTC"))
+
+    return strawberry.field(
+        resolver=read, graphql_type=LocalDateTime, description=description, extensions=[InZone(column)]
+    )
 
 
 def personal(column: str, description: str) -> Any:

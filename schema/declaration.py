@@ -2,7 +2,6 @@
 
 from abc import abstractmethod
 from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 import strawberry
@@ -10,9 +9,9 @@ from strawberry.extensions import FieldExtension
 
 from models.node_id import encode
 from models.page import Page
-from models.relation import Listing, Many, One
+from models.relation import Listing, Many, One, Tally
 from resolvers import nodes
-from resolvers.connections import listed, related
+from resolvers.connections import listed, related, tallied
 from resolvers.context import Context
 from resolvers.writes import Write, written
 
@@ -25,7 +24,7 @@ class Declared(FieldExtension):
     """A field whose function, if it has one, only reads its arguments; how it is answered stands in the declaration."""
 
     def resolve(self, next_: Callable[..., Any], source: Any, info: strawberry.Info[Any, Any], **kwargs: Any) -> Any:
-        return self.answer(info, source, partial(next_, source, info, **kwargs))
+        return self.answer(info, source, lambda: info.context.located(next_(source, info, **kwargs)))
 
     @abstractmethod
     def answer(self, info: Info, source: Any, read: Read) -> Any:
@@ -58,6 +57,16 @@ class Personal(SameAs):
             raw = info._raw_info  # noqa: SLF001
             info.context.disclose(raw.parent_type.name, source.id, raw.field_name)
         return value
+
+
+class Part(Declared):
+    """Some columns of the row itself, shown as an object of their own: there, where this one of them is."""
+
+    def __init__(self, column: str) -> None:
+        self.column = column
+
+    def answer(self, info: Info, source: Any, read: Read) -> Any:
+        return None if getattr(source, self.column) is None else source
 
 
 class Linked(Declared):
@@ -101,6 +110,37 @@ class Listed(Declared):
 
     def answer(self, info: Info, source: Any, read: Read) -> Any:
         return listed(info.context, self.listing, read())
+
+
+class FirstListed(Declared):
+    """The first row of a list at the root."""
+
+    def __init__(self, listing: Listing) -> None:
+        self.listing = listing
+
+    async def answer(self, info: Info, source: Any, read: Read) -> Any:
+        rows = await listed(info.context, self.listing, read()).nodes()
+        return next(iter(rows), None)
+
+
+class Tallied(Declared):
+    """A short list at the root, each row of which is counted."""
+
+    def __init__(self, tally: Tally) -> None:
+        self.tally = tally
+
+    async def answer(self, info: Info, source: Any, read: Read) -> Any:
+        return await tallied(info.context, self.tally, read())
+
+
+class InZone(Declared):
+    """An instant as the clocks of a zone show it, which is read."""
+
+    def __init__(self, column: str) -> None:
+        self.column = column
+
+    def answer(self, info: Info, source: Any, read: Read) -> Any:
+        return read().shown(getattr(source, self.column))
 
 
 class Found(Declared):

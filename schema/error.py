@@ -29,17 +29,23 @@ from schema.reservation import ReservationStatus
 
 @strawberry.enum(description="What went wrong, for programs.")
 class UserErrorCode(Enum):
+    ALREADY_EXISTS = "ALREADY_EXISTS"
     APPOINTMENT_WITHDRAWN = "APPOINTMENT_WITHDRAWN"
     BUSY = "BUSY"
+    CANCELLATION_WINDOW = "CANCELLATION_WINDOW"
     DUPLICATE_ROWS = "DUPLICATE_ROWS"
     FORBIDDEN = "FORBIDDEN"
     HOLD_EXPIRED = "HOLD_EXPIRED"
+    HORIZON = "HORIZON"
     IDEMPOTENCY_KEY_REUSED = "IDEMPOTENCY_KEY_REUSED"
     ILLEGAL_STATE = "ILLEGAL_STATE"
+    IN_USE = "IN_USE"
     INVALID_INPUT = "INVALID_INPUT"
     LEAD_TIME = "LEAD_TIME"
     NOT_FOUND = "NOT_FOUND"
+    NOT_OFFERED = "NOT_OFFERED"
     OVERLAPPING_ROWS = "OVERLAPPING_ROWS"
+    OVERLAPPING_RULES = "OVERLAPPING_RULES"
     SLOT_UNAVAILABLE = "SLOT_UNAVAILABLE"
     TIMEOUT = "TIMEOUT"
     TOO_MANY_HOLDS = "TOO_MANY_HOLDS"
@@ -84,11 +90,14 @@ class UnknownTimeZoneError(UserError):
     suggestions: list[str] = strawberry.field(description="Up to three names that look like it.")
 
 
-@strawberry.type(description="The appointment is held or booked by someone else.", directives=[EVERYBODY])
+@strawberry.type(
+    description="The appointment is held or booked by someone else, or what the service needs is in use.",
+    directives=[EVERYBODY],
+)
 class SlotUnavailableError(UserError):
     alternatives: Any = strawberry.field(
         graphql_type=several("Appointment"),
-        description="The nearest free appointments of the same provider, up to 3.",
+        description="The nearest free appointments of the same provider, or of any for whoever takes any; up to 3.",
         directives=[FEW],
     )
 
@@ -97,6 +106,18 @@ class SlotUnavailableError(UserError):
 class LeadTimeError(UserError):
     earliest_start: datetime = strawberry.field(description="What starts before this cannot be reserved now.")
     lead_time_minutes: int = strawberry.field(description="How far ahead appointments are reserved, in minutes.")
+
+
+@strawberry.type(description="The appointment lies farther ahead than can be reserved.", directives=[EVERYBODY])
+class HorizonError(UserError):
+    latest_start: datetime = strawberry.field(description="What starts after this cannot be reserved yet.")
+
+
+@strawberry.type(
+    description="A client cancels later than the policy of the reservation allows.", directives=[EVERYBODY]
+)
+class CancellationWindowError(UserError):
+    deadline: datetime = strawberry.field(description="Until when the client could cancel.")
 
 
 @strawberry.type(description="The hold has lapsed.", directives=[EVERYBODY])
@@ -122,7 +143,16 @@ class OverlappingRowsError(UserError):
     appointment_ids: list[strawberry.ID] = strawberry.field(description="The published appointments, up to 10.")
 
 
-@strawberry.type(description="The windows make more appointments than one request may.", directives=[EVERYBODY])
+@strawberry.type(description="A rule contradicts others of the same provider.", directives=[EVERYBODY])
+class OverlappingRulesError(UserError):
+    rule_ids: list[strawberry.ID] = strawberry.field(
+        default_factory=list, description="The rules that it overlaps, up to 10."
+    )
+
+
+@strawberry.type(
+    description="Windows, or the rules of a provider, make more appointments than they may.", directives=[EVERYBODY]
+)
 class TooManyRowsError(UserError):
     found: int = strawberry.field(description="How many they make.")
     limit: int = strawberry.field(description="How many are allowed.")
@@ -142,13 +172,19 @@ SHOWN_AS: dict[type[Refusal], type[UserError]] = {
     refusals.InvalidInput: InvalidInputError,
     refusals.UnknownTimeZone: UnknownTimeZoneError,
     refusals.SlotUnavailable: SlotUnavailableError,
+    refusals.ResourceInUse: SlotUnavailableError,
+    refusals.NobodyAvailable: SlotUnavailableError,
     refusals.TooLate: LeadTimeError,
+    refusals.BeyondHorizon: HorizonError,
+    refusals.CancellationWindow: CancellationWindowError,
     refusals.HoldExpired: HoldExpiredError,
     refusals.IllegalState: IllegalStateError,
     refusals.DuplicateRows: DuplicateRowsError,
     refusals.OverlappingRows: OverlappingRowsError,
+    refusals.OverlappingRules: OverlappingRulesError,
     refusals.TooManyHolds: TooManyHoldsError,
     refusals.TooManyRows: TooManyRowsError,
+    refusals.TooManyAppointments: TooManyRowsError,
     refusals.VersionConflict: VersionConflictError,
 }
 """Every other refusal is a RefusedError."""

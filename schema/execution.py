@@ -19,17 +19,18 @@ from graphql import (
     validate,
 )
 
-from models.refusal import Refusal, Refusals, Timeout
+from models import zone
+from models.refusal import Refusal, Refusals, Timeout, UnknownTimeZone
 from models.viewer import Viewer
 from resolvers.audit import record_read
 from resolvers.context import Context
 from resolvers.database import DatabaseFaultError
+from resolvers.recent import Recent
 from schema import complaint, schema
 from schema.access import Access
 from schema.error import extensions
 from schema.guard import Guard, Weight, crowded, refused, too_costly, too_long
 from schema.limits import LIMITS, Limits
-from schema.recent import Recent
 from schema.rules import RULES
 
 log = logging.getLogger("holdfast.graphql")
@@ -192,6 +193,17 @@ def long(size: int, context: Context, limits: Limits) -> dict[str, Any] | None:
     """Say that an answer is too long to be sent, if it is."""
     error = too_long(size, limits)
     return None if error is None else {"errors": [with_request(_shape(error, "TOO_COSTLY"), context)]}
+
+
+def unknown_zone(name: str | None) -> dict[str, Any] | None:
+    """Say that the header in which a caller tells their zone names none, if it does not."""
+    if name is None or name in zone.names():
+        return None
+    try:
+        zone.zone(name, "X-Time-Zone")
+    except UnknownTimeZone as unknown:
+        return _told(unknown)
+    return None
 
 
 def late(context: Context) -> dict[str, Any]:

@@ -2,20 +2,22 @@
 
 import datetime as dt
 from collections.abc import Sequence
+from datetime import timedelta
 from enum import Enum
+from typing import Any
 from uuid import UUID
 
 import strawberry
 
 from models import text
 from models.audit_entry import Wanted as WantedEntries
-from models.availability import Availability, span
 from models.node_id import decode, key_of
 from models.page import LARGEST_SIZE, Order, Sort
 from models.refusal import InvalidInput
 from models.reservation import Wanted
+from models.search import Availability, Local, TimeOfDay, span
 from schema.reservation import ReservationStatus
-from schema.scalars import TimeZone
+from schema.scalars import LocalTime, TimeZone
 
 
 @strawberry.input(description="A half-open range of instants: `from` belongs to it, `until` does not.")
@@ -24,16 +26,49 @@ class DateTimeRange:
     until: dt.datetime | None = None
 
 
+@strawberry.input(description="A half-open range of local dates: `from` belongs to it, `until` does not.")
+class LocalDateRange:
+    from_: dt.date | None = strawberry.field(name="from", default=None)
+    until: dt.date | None = None
+
+
+@strawberry.input(
+    description="A half-open part of every local day: `from` (else 00:00) belongs to it, `until` (else 24:00) does not."
+)
+class TimeOfDayRange:
+    from_: LocalTime | None = strawberry.field(name="from", default=None)
+    until: LocalTime | None = None
+
+
 @strawberry.input(description="What a search for appointments is narrowed to. All that is given must hold.")
 class AvailabilityFilter:
-    provider_ids: list[strawberry.ID] | None = strawberry.field(default=None, description="Of these providers.")
+    provider_ids: list[strawberry.ID] | None = strawberry.field(
+        default=None, description="Of these providers, at most 100; of none, if the list is empty."
+    )
     location_id: strawberry.ID | None = strawberry.field(default=None, description="At this location.")
     service_id: strawberry.ID | None = strawberry.field(
-        default=None, description="Published for this service, or for any."
+        default=None,
+        description="Published for this service; or for any, if the provider gives it there and the time is long enough.",
+    )
+    skill_ids: list[strawberry.ID] | None = strawberry.field(
+        default=None, description="Of providers who have all of these skills, at most 100."
+    )
+    resource_id: strawberry.ID | None = strawberry.field(
+        default=None,
+        description="For a service that needs this resource: the time's own, or the one that serviceId names.",
     )
     starts_at: DateTimeRange | None = strawberry.field(default=None, description="Starting in this range.")
     date: dt.date | None = strawberry.field(default=None, description="Starting on this local date; needs timeZone.")
-    time_zone: TimeZone | None = strawberry.field(default=None, description="The zone that `date` is meant in.")
+    dates: LocalDateRange | None = strawberry.field(
+        default=None, description="Starting on these local dates, at most 366; needs timeZone."
+    )
+    time_of_day: TimeOfDayRange | None = strawberry.field(
+        default=None, description="Starting at these times of the local day, on whichever date; needs timeZone."
+    )
+    time_zone: TimeZone | None = strawberry.field(
+        default=None,
+        description="The zone that date, dates and timeOfDay are meant in; else the one that the header X-Time-Zone names.",
+    )
     minimum_minutes: int | None = strawberry.field(default=None, description="At least this long, in minutes.")
 
 
@@ -43,6 +78,9 @@ class ReservationFilter:
     client_id: strawberry.ID | None = strawberry.field(default=None, description="Of this client.")
     provider_id: strawberry.ID | None = strawberry.field(default=None, description="With this provider.")
     starts_at: DateTimeRange | None = strawberry.field(default=None, description="Starting in this range.")
+    affected: bool | None = strawberry.field(
+        default=None, description="Whether its appointment is no longer offered: its time no longer fits the schedule."
+    )
 
 
 @strawberry.input(description="What the audit is narrowed to. All that is given must hold.")
@@ -98,24 +136,32 @@ class ReservationOrder:
     direction: OrderDirection = OrderDirection.ASC
 
 
-def availability(filter_: AvailabilityFilter | None) -> Availability:
-    """Read the filter of a search for appointments."""
+def availability(filter_: AvailabilityFilter | None, time_zone: str | None = None) -> Availability:
+    """Read the filter of a search for appointments by somebody in this zone, if it is known."""
     if filter_ is None:
         return Availability()
-    starts, provider_ids = filter_.starts_at or DateTimeRange(), filter_.provider_ids
-    if provider_ids is not None and len(provider_ids) > LARGEST_SIZE:
-        raise InvalidInput("providerIds", problem=f"{len(provider_ids)} ids are too many; {LARGEST_SIZE} are allowed.")
+    starts, dates = filter_.starts_at or DateTimeRange(), filter_.dates or LocalDateRange()
+    skill_ids = _keys("Skill", filter_.skill_ids, "skillIds")
     return Availability.read(
         starts=(starts.from_, starts.until),
-        date=filter_.date,
-        time_zone=filter_.time_zone,
-        provider_ids=None
-        if provider_ids is None
-        else tuple(key_of("Provider", value, "providerIds", n) for n, value in enumerate(provider_ids)),
+        local=Local(
+            day=filter_.date,
+            dates=(dates.from_, dates.until),
+            time_of_day=_time_of_day(filter_.time_of_day or TimeOfDayRange()),
+            time_zone=filter_.time_zone or time_zone,
+        ),
+        provider_ids=_keys("Provider", filter_.provider_ids, "providerIds"),
         location_id=_key("Location", filter_.location_id, "locationId"),
         service_id=_key("Service", filter_.service_id, "serviceId"),
+        skill_ids=tuple(dict.fromkeys(skill_ids)) if skill_ids else None,
+        resource_id=_key("Resource", filter_.resource_id, "resourceId"),
         minimum_minutes=filter_.minimum_minutes,
     )
+
+
+def _time_of_day(range_: TimeOfDayRange) -> TimeOfDay:
+    from_, until = (None if each is None else timedelta(minutes=each) for each in (range_.from_, range_.until))
+    return from_, until
 
 
 def reservations(filter_: ReservationFilter | None) -> Wanted:
@@ -130,6 +176,7 @@ def reservations(filter_: ReservationFilter | None) -> Wanted:
         provider_id=_key("Provider", filter_.provider_id, "providerId"),
         starts_from=starts_from,
         starts_until=starts_until,
+        affected=filter_.affected,
     )
 
 
@@ -149,7 +196,7 @@ def audit_entries(filter_: AuditFilter | None) -> WantedEntries:
     )
 
 
-def order(steps: Sequence[PersonOrder | AppointmentOrder | ReservationOrder] | None, default: Order) -> Order:
+def order(steps: Sequence[Any] | None, default: Order) -> Order:
     """Read an order; the id, last, tells apart what the steps find equal."""
     if not steps:
         return default
@@ -158,6 +205,14 @@ def order(steps: Sequence[PersonOrder | AppointmentOrder | ReservationOrder] | N
     if len(set(columns)) < len(columns):
         raise InvalidInput("orderBy", problem="orderBy names the same field twice.")
     return (*sorts, *(() if "id" in columns else (Sort("id", sorts[-1].descending),)))
+
+
+def _keys(type_name: str, values: Sequence[str] | None, field: str) -> tuple[UUID, ...] | None:
+    if values is None:
+        return None
+    if len(values) > LARGEST_SIZE:
+        raise InvalidInput(field, problem=f"{len(values)} ids are too many; {LARGEST_SIZE} are allowed.")
+    return tuple(key_of(type_name, value, field, n) for n, value in enumerate(values))
 
 
 def _key(type_name: str, value: str | None, field: str) -> UUID | None:

@@ -11,19 +11,21 @@ from models.reservation import Change, Wish
 from models.text import note
 from resolvers import businesses, people, privacy, publications, reservations
 from resolvers.api_keys import create_key, revoke_key
-from resolvers.writes import Request, Write
-from schema.access import ADMINS, DESK, DESK_OR_CLIENT, EVERYBODY, KEEPERS, MANAGERS, MEMBERS, OPERATORS, TEAM, Allowed
+from resolvers.writes import Request
+from schema.access import ADMINS, DESK, DESK_OR_CLIENT, EVERYBODY, KEEPERS, MANAGERS, MEMBERS, OPERATORS, TEAM
 from schema.api_key import ApiKeyCreateInput, ApiKeyCreatePayload, ApiKeyRevokeInput, ApiKeyRevokePayload
+from schema.booking import BookingMutation
 from schema.business_input import (
     BusinessCreateInput,
     BusinessCreatePayload,
     BusinessUpdateInput,
     BusinessUpdatePayload,
 )
+from schema.catalogue import CatalogueMutation
 from schema.connection import Info, maybe
 from schema.cost import Cost
-from schema.declaration import Written
-from schema.error import Refusing, UserError, thing, user_errors
+from schema.error import UserError, thing, user_errors
+from schema.generation import GenerationMutation
 from schema.privacy import (
     MANAGERS_OR_CLIENT,
     ClientEraseInput,
@@ -32,27 +34,9 @@ from schema.privacy import (
     ClientExportPayload,
 )
 from schema.publication import AppointmentBulkCreateInput, AppointmentBulkCreatePayload, publication
+from schema.root import KEY, mutation, writing
 from schema.scalars import TimeZone
-
-KEY = "Sent again under the same key, a request is answered again (as things stand by then), not done again. Kept for 24 hours."
-
-
-WRITES = Cost(weight="10")
-
-
-def mutation(description: str, *rules: Allowed, cost: Cost = WRITES) -> Any:
-    """Declare a mutation. Each has a Refusing of its own, which keeps the field whose payload it makes."""
-    return strawberry.mutation(description=description, extensions=[Refusing()], directives=[cost, *rules])
-
-
-def writing(write: Write, payload: type, description: str, *rules: Allowed) -> Any:
-    """Declare a mutation that one statement makes; the function reads what is asked for."""
-    return strawberry.mutation(
-        graphql_type=payload,
-        description=description,
-        extensions=[Written(write), Refusing()],
-        directives=[WRITES, *rules],
-    )
+from schema.schedule import ScheduleMutation
 
 
 @strawberry.input
@@ -94,6 +78,11 @@ class ClientCreatePayload:
 class ReservationCreateInput:
     client_id: strawberry.ID
     appointment_id: strawberry.ID
+    service_id: strawberry.ID | None = strawberry.field(
+        default=None,
+        description="For what, if the appointment was published for anything: a service that its provider gives there and "
+        "that takes no longer. INVALID_INPUT otherwise. Prices, buffers and policies are then those of the service.",
+    )
     note: str | None = strawberry.field(default=None, description="Up to 2000 characters, for the provider.")
     idempotency_key: str | None = strawberry.field(default=None, description=KEY)
 
@@ -130,7 +119,7 @@ class ReservationCancelPayload:
 
 
 @strawberry.type
-class Mutation:
+class Mutation(CatalogueMutation, ScheduleMutation, GenerationMutation, BookingMutation):
     @writing(people.CREATE_PROVIDER, ProviderCreatePayload, "Add a provider.", MANAGERS)
     def provider_create(self, input: ProviderCreateInput) -> Any:  # noqa: A002
         return Request(input.details(), input.idempotency_key)
@@ -159,6 +148,7 @@ class Mutation:
             key_of("Client", input.client_id, "clientId"),
             key_of("Appointment", input.appointment_id, "appointmentId"),
             note(input.note, "note"),
+            None if input.service_id is None else key_of("Service", input.service_id, "serviceId"),
         )
         return Request(wish, input.idempotency_key)
 
@@ -175,7 +165,8 @@ class Mutation:
     @writing(
         reservations.CANCEL,
         ReservationCancelPayload,
-        "Give a hold or a booking back. A second time, the same reservation is answered.",
+        "Give a hold or a booking back. A second time, the same reservation is answered. A client cancels a booking no "
+        "later than the cut-off that held when it was made, or else CANCELLATION_WINDOW; others may until it begins.",
         MEMBERS,
     )
     def reservation_cancel(self, input: ReservationCancelInput) -> Any:  # noqa: A002
@@ -203,8 +194,8 @@ class Mutation:
 
     @mutation("Change your business and its policies. Reservations that were made stay as they are.", KEEPERS)
     async def business_update(self, info: Info, input: BusinessUpdateInput) -> BusinessUpdatePayload:  # noqa: A002
-        row = await businesses.update_business(info.context, input.wanted(), input.idempotency_key)
-        return BusinessUpdatePayload(business=row)
+        done = await businesses.update_business(info.context, input.wanted(), input.idempotency_key)
+        return BusinessUpdatePayload(business=done.row, outcome=done.outcome)
 
     @mutation(
         "Tell all that is kept about a client; a client gets their own. The audit says who got it.",

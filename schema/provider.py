@@ -4,7 +4,7 @@ from typing import Any
 
 import strawberry
 
-from models import relations
+from models import catalogue, relations, schedule_relations
 from schema.access import DESK, EVERYBODY, TEAM
 from schema.connection import many
 from schema.person import Person
@@ -26,6 +26,19 @@ class Provider(Person):
     confirmed_appointments: Any = many(
         relations.PROVIDER_CONFIRMED_APPOINTMENTS, "Those with a confirmed reservation, by start."
     )
+    availability_rules: Any = many(
+        schedule_relations.PROVIDER_RULES,
+        "The rules by which they work: the week from Monday on, then those for dates.",
+    )
+    availability_exceptions: Any = many(
+        schedule_relations.PROVIDER_EXCEPTIONS, "The dates on which they are away, or work other hours, by date."
+    )
+    time_off: Any = many(
+        schedule_relations.PROVIDER_TIME_OFF, "When they are away, by start; a PROVIDER sees their own."
+    )
     reserved_appointments: Any = many(
         relations.PROVIDER_RESERVED_APPOINTMENTS, "Those that somebody holds now without having confirmed, by start."
     )
+    skills: Any = many(catalogue.PROVIDER_SKILLS, "What they are able to do, by name.")
+    services: Any = many(catalogue.PROVIDER_SERVICES, "What they give, by name, wherever that is.", EVERYBODY)
+    offerings: Any = many(catalogue.PROVIDER_OFFERINGS, "What they give where, the oldest first.", EVERYBODY)

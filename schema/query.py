@@ -1,14 +1,14 @@
 """What can be asked."""
 
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Any
 
 import strawberry
 
-from models import Appointment, Client, Provider, Record, Reservation
+from models import Appointment, Client, Provider, Reservation
 from models.page import Page
 from models.person import Sought
-from models.relation import Asked, Listing
+from models.relation import Asked
 from models.relations import (
     APPOINTMENTS,
     AUDIT_ENTRIES,
@@ -21,13 +21,16 @@ from models.relations import (
     RESERVATIONS,
 )
 from resolvers.api_keys import API_KEYS, list_keys
-from resolvers.nodes import at_most, sought, sought_one
-from schema.access import ADMINS, EVERYBODY, KEEPERS, MEMBERS, TEAM, Allowed
+from resolvers.context import Zoned
+from resolvers.nodes import at_most, sought
+from schema.access import ADMINS, EVERYBODY, KEEPERS, MEMBERS, TEAM
 from schema.api_key import ApiKey
 from schema.audit_entry import AuditEntry
-from schema.connection import NUMBERED, PAGED, After, Before, Connection, First, Info, Last, maybe, page_of
+from schema.catalogue import CatalogueQuery
+from schema.connection import NUMBERED, PAGED, After, Before, Connection, First, Info, Last
 from schema.cost import ListSize
 from schema.declaration import Asking, Clock, Found, FoundAll, Listed
+from schema.exposure import ExposureQuery
 from schema.filter import (
     AppointmentOrder,
     AuditFilter,
@@ -41,46 +44,17 @@ from schema.filter import (
 )
 from schema.filter import reservations as wanted_reservations
 from schema.node import Node
+from schema.root import Limit, Offset, Search, found, listing
+from schema.schedule import ScheduleQuery
+from schema.search import SearchQuery
 from schema.viewer import Viewer
 
-Search = Annotated[
-    str | None,
-    strawberry.argument(description="Looked for in names, and in email addresses by whoever may read them, as it is."),
-]
-Limit = Annotated[int | None, strawberry.argument(description="For numbered pages, instead of cursors: 1 to 100.")]
 FREE_BY_START = AVAILABLE_APPOINTMENTS.listed(BY_START)
 NEWEST_ENTRIES = AUDIT_ENTRIES.listed(NEWEST_FIRST)
 
-Offset = Annotated[int | None, strawberry.argument(description="For numbered pages: how many to pass over.")]
-
-
-def listing(of: Listing, description: str, *rules: Allowed, size: ListSize = PAGED) -> Any:
-    """Declare a list at the root; the function reads its arguments."""
-    return strawberry.field(
-        graphql_type=page_of(of.target.__name__),
-        description=description,
-        extensions=[Listed(of)],
-        directives=[size, *rules],
-    )
-
-
-def found(record: type[Record], description: str, *rules: Allowed) -> Any:
-    """Declare a thing that is found by its id."""
-
-    def key(id: strawberry.ID) -> Any:  # noqa: A002
-        return sought_one(record, id)
-
-    return strawberry.field(
-        resolver=key,
-        graphql_type=maybe(record.__name__),
-        description=description,
-        extensions=[Found()],
-        directives=rules,
-    )
-
 
 @strawberry.type
-class Query:
+class Query(CatalogueQuery, ScheduleQuery, SearchQuery, ExposureQuery):
     @listing(
         AVAILABLE_APPOINTMENTS,
         "The appointments that can be reserved now, by start: published, far enough ahead, and free.",
@@ -94,7 +68,8 @@ class Query:
         last: Last = None,
         before: Before = None,
     ) -> Any:
-        return Asked(availability(filter), Page.read(FREE_BY_START, first, after, last, before))
+        page = Page.read(FREE_BY_START, first, after, last, before)
+        return Zoned(lambda time_zone: Asked(availability(filter, time_zone), page))
 
     @listing(APPOINTMENTS, "Every published appointment, free or not.", TEAM)
     def appointments(
@@ -107,7 +82,8 @@ class Query:
         before: Before = None,
     ) -> Any:
         listed = APPOINTMENTS.listed(order(order_by, BY_START))
-        return Asked(availability(filter), Page.read(listed, first, after, last, before))
+        page = Page.read(listed, first, after, last, before)
+        return Zoned(lambda time_zone: Asked(availability(filter, time_zone), page))
 
     @listing(RESERVATIONS, "The reservations that you see, by start.", MEMBERS)
     def reservations(

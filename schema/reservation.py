@@ -8,8 +8,10 @@ import strawberry
 from models import relations
 from models.reservation import ReservationStatus
 from schema.access import MEMBERS
-from schema.connection import one, personal, same_as
+from schema.connection import in_zone, one, personal, same_as
+from schema.money import price
 from schema.node import Node
+from schema.scalars import LocalDateTime
 
 __all__ = ["Reservation", "ReservationStatus"]
 
@@ -23,6 +25,15 @@ class Reservation(Node):
     confirmed: bool = strawberry.field(description="Whether it is confirmed.")
     starts_at: datetime
     ends_at: datetime
+    local_starts_at: LocalDateTime = in_zone("starts_at", "startsAt as a clock on a wall shows it.")
+    local_ends_at: LocalDateTime = in_zone("ends_at", "endsAt as a clock on a wall shows it.")
+    duration_minutes: int = strawberry.field(
+        description="How long the service takes, in minutes, as it was agreed on; without one, how long the appointment is."
+    )
+    price: Any = price("What was agreed on when the time was chosen; null where nothing was said.")
+    cancel_cutoff_minutes: int = strawberry.field(
+        description="How long before the start the client may cancel at the latest, in minutes, as it was agreed on."
+    )
     seat: int = strawberry.field(description="Its number among the seats of a group; 1 otherwise.")
     note: str | None = personal("note", "What the client wants the provider to know.")
     expires_at: datetime = strawberry.field(description="From this instant on an unconfirmed hold is free again.")

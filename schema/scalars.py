@@ -2,19 +2,25 @@
 
 import re
 from datetime import UTC, date, datetime
+from decimal import Decimal
 from typing import Any, NewType
 
 import strawberry
 
-from models import zone
+from models import wall, zone
 from models.refusal import InvalidInput
 
 EARLIEST, LATEST = datetime(2000, 1, 1, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC)
 _INSTANT = re.compile(r"(\d{4}-\d\d-\d\d)[Tt](\d\d:\d\d:\d\d)(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)?", re.ASCII)
 _DATE = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
+_TIME = re.compile(r"([01]\d|2[0-3]):([0-5]\d)|24:00", re.ASCII)
+_DECIMAL = re.compile(r"-?\d{1,15}(\.\d{1,10})?", re.ASCII)
 _EXAMPLE = "2027-05-03T09:00:00Z"
 
 TimeZone = NewType("TimeZone", str)
+LocalTime = NewType("LocalTime", int)
+"""Minutes since midnight."""
+LocalDateTime = NewType("LocalDateTime", datetime)
 
 
 def parse_instant(value: Any) -> datetime:
@@ -48,6 +54,27 @@ def parse_date(value: Any) -> date:
     return found
 
 
+def parse_time(value: Any) -> LocalTime:
+    """Read what a clock on a wall shows; 24:00 is the end of a day."""
+    match = _TIME.fullmatch(value) if isinstance(value, str) else None
+    if match is None:
+        raise InvalidInput(problem="This is not a time of day; write it like 09:00, from 00:00 to 24:00.")
+    return LocalTime(int(value[:2]) * 60 + int(value[3:]))
+
+
+def write_time(minutes: int) -> str:
+    """Write minutes since midnight as a clock shows them."""
+    return f"{minutes // 60:02}:{minutes % 60:02}"
+
+
+def parse_decimal(value: Any) -> Decimal:
+    """Read a decimal number, to the digit: a float would not say which digits were meant."""
+    text = str(value) if type(value) is int else value
+    if not isinstance(text, str) or not _DECIMAL.fullmatch(text):
+        raise InvalidInput(problem='This is not a decimal number; write it as a text, like "45.00".')
+    return Decimal(text)
+
+
 def parse_zone(value: Any) -> TimeZone:
     """Read the name of a time zone; ours, not the database's, is the list that counts."""
     return TimeZone(zone.zone(value if isinstance(value, str) else repr(value)).key)
@@ -67,6 +94,23 @@ SCALARS: dict[object, Any] = {
         specified_by_url="https://scalars.graphql.org/andimarek/local-date",
         parse_value=parse_date,
         serialize=date.isoformat,
+    ),
+    LocalTime: strawberry.scalar(
+        name="LocalTime",
+        description="What a clock on a wall shows, like 09:00; to the minute, from 00:00 to 24:00, the end of the day.",
+        parse_value=parse_time,
+        serialize=write_time,
+    ),
+    LocalDateTime: strawberry.scalar(
+        name="LocalDateTime",
+        description="A date and what a clock on a wall shows (ISO 8601, without an offset), like 2027-05-03T09:00:00.",
+        serialize=wall.written,
+    ),
+    Decimal: strawberry.scalar(
+        name="Decimal",
+        description='A decimal number, kept to the digit and written as a text, like "45.00".',
+        parse_value=parse_decimal,
+        serialize=lambda value: format(value, "f"),
     ),
     TimeZone: strawberry.scalar(
         name="TimeZone",

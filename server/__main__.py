@@ -1,4 +1,4 @@
-"""The command line: python -m server serve | migrate | seed | token | schema | plan."""
+"""The command line: python -m server serve | worker | migrate | seed | token | schema | plan."""
 
 import argparse
 import asyncio
@@ -7,7 +7,8 @@ import signal
 import socket
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import FrameType
 
@@ -16,7 +17,8 @@ from uvicorn.supervisors import Multiprocess
 
 from schema import schema
 from schema.execution import Documents
-from server import api_token, logs, plan
+from server import api_token, logs, plan, worker
+from server.metrics import Worked
 from server.migration import migrate, newest
 from server.persisted import persisted
 from server.postgres import PostgresError, embedded
@@ -41,6 +43,7 @@ def main() -> int:
     api_token.arguments(
         parsers.add_parser("token", help="make an API key and print its token, or list or end the keys")
     )
+    worker.arguments(parsers.add_parser("worker", help="do what is done in the background, each hour until Ctrl-C"))
     given = parser.parse_args()
     try:
         if given.command == "schema":
@@ -52,9 +55,18 @@ def main() -> int:
             logs.configure(settings.log_level)
             if given.command == "token":
                 keep_keys(settings, given)
+            elif given.command == "worker":
+                work(settings, given)
             else:
                 commands[given.command](settings)
-    except (SettingsError, PostgresError, SeedError, plan.PlanError, api_token.TokenError) as problem:
+    except (
+        SettingsError,
+        PostgresError,
+        SeedError,
+        plan.PlanError,
+        api_token.TokenError,
+        worker.WorkerError,
+    ) as problem:
         print(problem, file=sys.stderr)
         return 2
     return 0
@@ -87,8 +99,9 @@ def serve(settings: Settings) -> None:
         if settings.is_development:
             print(DEVELOPMENT)
         print(f"Holdfast serves http://{settings.host}:{listening.getsockname()[1]}/graphql", flush=True)
-        # Workers are children even if there is one: a killed one comes back without a supervisor of ours.
-        Multiprocess(config, sockets=[listening]).run()
+        with worker.kept() if settings.background else nullcontext():
+            # Workers are children even if there is one: a killed one comes back without a supervisor of ours.
+            Multiprocess(config, sockets=[listening]).run()
 
 
 def _listening(settings: Settings) -> socket.socket:
@@ -111,6 +124,16 @@ def fill(settings: Settings) -> None:
     with _database(settings) as url:
         migrate(settings.owner_database_url or url)
         asyncio.run(seed(url))
+
+
+def work(settings: Settings, given: argparse.Namespace) -> None:
+    """Work in the background, beside servers or in the place of theirs; what a server's own one does is counted with it."""
+    counted = Worked(Path(os.environ["METRICS_FOLDER"]) if given.child else None)
+    with _database(settings) as url:
+        if given.once:
+            print(asyncio.run(worker.once(url, counted)))
+        else:
+            asyncio.run(worker.work(url, counted, is_child=given.child))
 
 
 def keep_keys(settings: Settings, given: argparse.Namespace) -> None:

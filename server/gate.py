@@ -6,7 +6,7 @@ from typing import Any
 
 from models.refusal import Refusal, Timeout
 from models.viewer import Role, Viewer
-from schema.execution import Documents, Prepared, Question
+from schema.execution import Documents, Prepared, Question, unknown_zone
 from schema.limits import Limits
 from server.identity import RETRY, Identity
 from server.persisted import persisted
@@ -30,6 +30,7 @@ class Admitted:
     cost: int
     allowance: Allowance | None
     refused: dict[str, Any] | None
+    time_zone: str | None = None
 
     def headers(self) -> Headers:
         return () if self.allowance is None else self.allowance.headers()
@@ -68,7 +69,9 @@ class Gate:
             self.persisted.keep(question)
         price = prepared.cost(question.variables)
         allowance = await self._spend(asked, viewer, min(price, self.limits.cost))
-        return Admitted(question, prepared, viewer, price, allowance, prepared.refused(price, viewer, self.limits))
+        time_zone = asked.header(b"x-time-zone", None)
+        refused = prepared.refused(price, viewer, self.limits) or unknown_zone(time_zone)
+        return Admitted(question, prepared, viewer, price, allowance, refused, time_zone)
 
     async def _begin(self) -> None:
         """Wait for the next turn of the event loop, if many have begun in this one."""

@@ -85,7 +85,7 @@ async def _answered(asked: Asked, media_type: str) -> Answer:
     question = await read(asked, gate.persisted, gate.limits.bytes)
     until = asyncio.get_running_loop().time() + gate.deadline
     admitted = await gate.admit(asked, question, until)
-    context = _context(asked, admitted.viewer)
+    context = _context(asked, admitted.viewer, admitted.time_zone)
     asked.note(operation=_name(admitted.prepared))
     if admitted.refused is not None:
         return _told(admitted, {"errors": [with_request(admitted.refused, context)]}, context, asked, media_type)
@@ -149,12 +149,13 @@ def _name(prepared: Prepared) -> str | None:
     return named.value[:100] if named else None
 
 
-def _context(asked: Asked, viewer: Viewer) -> Context:
+def _context(asked: Asked, viewer: Viewer, time_zone: str | None) -> Context:
     return Context(
         database=asked.scope["app"].state.database.of(viewer.business_id),
         viewer=viewer,
         request_id=asked.request_id,
         idempotency_key=asked.header(b"idempotency-key", None),
+        time_zone=time_zone,
     )
 
 

@@ -14,7 +14,7 @@ from models.refusal import Refusal
 from models.viewer import PERSON_OF, Role, Viewer
 from resolvers.api_keys import find_viewer
 from resolvers.database import Database
-from schema.recent import Recent
+from resolvers.recent import Recent
 from server.address import is_loopback
 from server.request import Asked, BadRequestError
 from server.settings import Settings

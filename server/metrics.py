@@ -6,6 +6,7 @@ Prometheus' own library would cost every worker 3 MB, and each request six times
 
 import fcntl
 import os
+import time
 from array import array
 from bisect import bisect_left
 from collections.abc import Iterator
@@ -24,6 +25,12 @@ CELLS = FIRST_BUCKET + len(BUCKETS) + 1
 SIZE = CELLS * 8
 SECONDS_SAID = "Seconds from the arrival of a GraphQL request to its answer."
 Numbers = list[float]
+
+BACKGROUND = "background"  # the file of the one background worker that a server has
+WORK = ("published", "removed", "affected")
+FINISHED = len(WORK)
+WORK_SAID = "Appointments that the background worker published and removed, and reservations that no longer fit."
+FINISHED_SAID = "When the background worker had last published whoever was due, in seconds since 1970."
 
 
 class Metrics:
@@ -64,8 +71,41 @@ class Metrics:
                 _family("holdfast_workers", "gauge", "Workers that run.", {"": len(living)}),
                 _family("holdfast_plans_kept", "gauge", "Plans that are kept, by all workers together.", {"": kept}),
                 _family("holdfast_resident_memory_bytes", "gauge", "Memory of all workers (on Linux).", {"": resident}),
+                _worked(self.folder),
             ]
         )
+
+
+class Worked:
+    """Counts for the background worker, in a file beside those of the others; where there is no folder, for nobody."""
+
+    def __init__(self, folder: Path | None = None) -> None:
+        size = (FINISHED + 1) * 8
+        self.cells = memoryview(mmap(-1, size) if folder is None else _mapped(folder / BACKGROUND, size)).cast("d")
+
+    def count(self, done: dict[str, int]) -> None:
+        """Count what a pass has done; one of publication that left nobody out tells when it ended."""
+        for place, what in enumerate(WORK):
+            self.cells[place] += done.get(what, 0)
+        if done.get("failed") == 0:
+            self.cells[FINISHED] = time.time()
+
+
+def _worked(folder: Path | None) -> str:
+    """Write down what the background worker has done; nothing, where it is somebody else's."""
+    try:
+        numbers = array("d", (folder / BACKGROUND).read_bytes() if folder else b"").tolist()
+    except FileNotFoundError:
+        return ""
+    if len(numbers) <= FINISHED:
+        return ""
+    outcomes = {f'_total{{outcome="{what}"}}': numbers[place] for place, what in enumerate(WORK)}
+    return "".join(
+        [
+            _family("holdfast_publication", "counter", WORK_SAID, outcomes),
+            _family("holdfast_publication_timestamp_seconds", "gauge", FINISHED_SAID, {"": numbers[FINISHED]}),
+        ]
+    )
 
 
 def _family(name: str, kind: str, said: str, samples: dict[str, float]) -> str:
@@ -93,6 +133,13 @@ def _taken(folder: Path) -> mmap:
                 file.flush()
                 return mmap(file.fileno(), SIZE)  # it keeps the file open, and so locked
         n += 1
+
+
+def _mapped(path: Path, size: int) -> mmap:
+    with path.open("a+b") as file:
+        file.write(bytes(size - file.tell()))  # nothing, if an earlier one has
+        file.flush()
+        return mmap(file.fileno(), size)
 
 
 def _read(folder: Path) -> Iterator[tuple[Numbers, bool]]:

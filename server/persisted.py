@@ -10,8 +10,8 @@ from typing import Any, NamedTuple, NoReturn
 import orjson
 from graphql import GraphQLError, OperationDefinitionNode, parse
 
+from resolvers.recent import Recent
 from schema.execution import Documents, Question
-from schema.recent import Recent
 from server.request import BadRequestError, UnknownDocumentError, bare, measure
 from server.settings import SettingsError
 

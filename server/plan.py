@@ -11,8 +11,8 @@ from graphql import GraphQLError, NonNullTypeNode, OperationDefinitionNode, pars
 from compiler.plan import Compiled, Plan, Tree
 from compiler.road import OrdinaryRoad
 from compiler.selection import Selecting
-from compiler.shape import shape
 from models.business import DEFAULT_BUSINESS
+from models.shape import shape
 from models.viewer import Role, Viewer
 from resolvers.context import Context
 from resolvers.lane import Values

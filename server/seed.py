@@ -1,4 +1,4 @@
-"""Seeding: a believable practice, made by sending the public API what anybody could send it."""
+"""Seeding: a believable practice and a brand, made by sending the public API what anybody could send it."""
 
 import os
 import sys
@@ -13,6 +13,7 @@ from models.viewer import Role, Viewer
 from resolvers.context import Context
 from resolvers.database import Database
 from schema.execution import Documents, Question, answer
+from server import brand
 from server.database import connected
 from server.settings import Settings
 
@@ -128,24 +129,36 @@ async def _fill(api: Api) -> None:
     for visit in visits:
         step.add(*await _visit(api, visit))
     step.end()
+    step = Step("times of the brand")
+    for shop in await brand.open_shops(api):
+        emails = [brand.email(shop.place, number) for number in (1, 2, 3)]
+        named = zip(shop.place.stylists.split(", "), emails, strict=True)
+        stylists = [(await _person(api, "provider", *person, timeZone=shop.place.zone))[0] for person in named]
+        step.add(*await brand.employ(api, shop, stylists))
+    step.end()
 
 
 async def _people(api: Api, noun: str, names: list[str], **more: str) -> list[str]:
-    """Find or create persons. Keys are forgotten after a day; an email address is not."""
+    """Find or create persons."""
     step, ids = Step(f"{noun}s"), []
     for number, full_name in enumerate(names, 1):
-        first_name, _, last_name = full_name.partition(" ")
-        email = f"{noun}{number}@practice.example"
-        found, new = (await api(FIND % noun, email=email))["found"]["nodes"], 0
-        if not found:
-            person = {"firstName": first_name, "lastName": last_name, "email": email, **more}
-            document = CREATE % (noun.title(), noun, noun)
-            found = [(await api(document, input={**person, "idempotencyKey": f"seed {email}"}))["done"]["made"]]
-            new = int(not api.replayed)
-        ids.append(found[0]["id"])
+        key, new = await _person(api, noun, full_name, f"{noun}{number}@practice.example", **more)
+        ids.append(key)
         step.add(1, new)
     step.end()
     return ids
+
+
+async def _person(api: Api, noun: str, full_name: str, email: str, **more: str) -> tuple[str, int]:
+    """Find or create a person; tells whether they are new. Keys are forgotten after a day; an email address is not."""
+    found, new = (await api(FIND % noun, email=email))["found"]["nodes"], 0
+    if not found:
+        first_name, _, last_name = full_name.partition(" ")
+        person = {"firstName": first_name, "lastName": last_name, "email": email, **more}
+        document = CREATE % (noun.title(), noun, noun)
+        found = [(await api(document, input={**person, "idempotencyKey": f"seed {email}"}))["done"]["made"]]
+        new = int(not api.replayed)
+    return found[0]["id"], new
 
 
 def _workdays(after: date) -> list[date]:

@@ -28,6 +28,7 @@ class Settings:
     data_dir: Path
     database_url: str | None
     workers: int
+    background: bool
     pool_size: int
     lanes: int
     compile: bool
@@ -55,6 +56,7 @@ class Settings:
             data_dir=Path(reader.read("DATA_DIR", ".data", _text)),
             database_url=reader.read("DATABASE_URL", "", _database_url),
             workers=reader.read("WORKERS", "1", _between(1, 64)),
+            background=reader.read("BACKGROUND", "on", _one_of("on", "off")) == "on",
             pool_size=reader.read("POOL_SIZE", "8", _between(1, 100)),
             lanes=reader.read("LANES", "4", _between(1, 64)),
             compile=reader.read("COMPILE", "on", _one_of("on", "off")) == "on",

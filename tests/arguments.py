@@ -4,8 +4,10 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from decimal import Decimal
 from itertools import chain
 from typing import Any, TypeVar
+from uuid import UUID
 
 from graphql import (
     GraphQLArgument,
@@ -23,21 +25,29 @@ from graphql import (
 )
 from graphql.language.block_string import is_printable_as_block_string, print_block_string
 
+from models.node_id import encode
+
 T = TypeVar("T")
 SIZES, CURSORS = ("first", "last", "limit"), ("after", "before")
 PAGE = {*SIZES, *CURSORS, "offset"}
 WORST_SIZES = (0, 101, -1, 2**31 - 1)
 # What the schema cannot tell: which numbers a field of this name takes.
 NUMBERS = {"minimumMinutes": (1, 60)}
+TIMES = ("00:00", "02:30", "08:00", "12:00", "23:59", "24:00")
+LOCAL = ("date", "dates", "timeOfDay", "from")  # what is said of somebody's zone
+DATED = {"exposedAppointments"}  # what needs a date in its filter
 WORST_NUMBERS = (0, -1, 1441, 2**31 - 1)
 ODD_WORDS = (
     "O'Brien", '"', "\\", "%", "_", "$1", "%s", ":x", "{0}", "🦊", "</script>", "שלום", "e\u0301", "x\u2028y", "a" * 200,
 )  # fmt: skip
 BAD_WORDS = ("", "   ", "\0", "a\tb", "b" * 201, "c" * 5000)
 BROKEN = ("", "nonsense", "$1", "' OR 1=1 --", "é", "WyJ4Il0", "UHJvdmlkZXI6MQ==", "=", "%s", "\0", "d" * 9000)
+AMOUNTS = ("0", "45.00", "45", "999999999", "0.5")
 WRONG: dict[str, tuple[Any, ...]] = {
+    "Decimal": ("", "1e3", "NaN", "45,00", 4.5),
     "DateTime": ("", "2027-05-03", "2027-05-03T09:00:00", "1999-01-01T00:00:00Z", "2027-02-30T00:00:00Z", 7),
     "Date": ("", "2027-02-30", "1999-12-31", "tomorrow", 7),
+    "LocalTime": ("", "9:00", "24:01", "09:00:00", 540),
     "TimeZone": ("", "Europe/Berli", "UTC+1", "europe/berlin", "\0"),
     "ID": (None, True, {}),
     "String": ("\ud800", None, 7),
@@ -139,7 +149,10 @@ class Values:
         for each, argument in of.args.items():
             if each not in PAGE:
                 given[each] = self._maybe(each, argument, target)
-        if is_list(of):
+        given = self._sensible(given)
+        if name in DATED and isinstance(given["filter"], dict) and not self._fails():
+            given["filter"] = self._sensible({**given["filter"], "date": self.dice.pick(self.known.dates)})
+        if PAGE & of.args.keys():
             order = given.get("orderBy")
             pool = () if is_wrong(order) else self.known.cursors.get(list_name(owner, name, order), ())
             page = self._page(of.args, pool, rows)
@@ -209,9 +222,19 @@ class Values:
             return dice.pick(WORST_NUMBERS) if self._fails() else dice.number(*NUMBERS.get(name, (0, 10)))
         if type_name == "Boolean":
             return dice.chance(50)
-        pools = {"DateTime": known.instants, "Date": known.dates, "TimeZone": known.zones}
+        pools = {
+            "DateTime": known.instants,
+            "Date": known.dates,
+            "TimeZone": known.zones,
+            "LocalTime": TIMES,
+            "Decimal": AMOUNTS,
+        }
         if pool := pools.get(type_name):
             return dice.pick(pool)
+        if name == "currency":
+            return dice.pick(("EUR", "JPY"))
+        if name == "postalCode":
+            return dice.pick(("10115", "SW1A 1AA"))
         return dice.pick(BAD_WORDS) if self._fails() else dice.pick([*known.words, *ODD_WORDS])
 
     def _id(self, name: str, target: str) -> str:
@@ -220,6 +243,8 @@ class Values:
         inside = not target
         possible = self.contract.get_possible_types(named) if is_abstract_type(named) else [named]
         kinds = [each.name for each in possible if each and each.name in self.known.ids]
+        if not kinds:  # a world has none of them
+            return encode(getattr(named, "name", "Nothing"), UUID(int=7 << 76 | 8 << 60))
         kind = self.dice.pick([each for each in kinds if self.known.ids[each]] or kinds)
         if self._fails():
             return self.dice.pick([*BROKEN, *chain.from_iterable(self.known.strange_ids.values())])
@@ -229,10 +254,17 @@ class Values:
 
     def _sensible(self, chosen: dict[str, Any]) -> dict[str, Any]:
         """Keep the rules between the fields of one object, which the schema does not know."""
-        if isinstance(chosen.get("date"), str) and not isinstance(chosen.get("timeZone"), str):
+        is_local = "timeZone" in chosen and any(isinstance(chosen.get(name), (str, dict)) for name in LOCAL)
+        if is_local and not isinstance(chosen["timeZone"], str):
             chosen["timeZone"] = self.dice.pick(self.known.zones)
+        if isinstance(chosen.get("minimum"), str) and isinstance(chosen.get("maximum"), str):
+            chosen["minimum"], chosen["maximum"] = sorted((chosen["minimum"], chosen["maximum"]), key=Decimal)
         if isinstance(chosen.get("from"), str) and isinstance(chosen.get("until"), str):
             chosen["from"], chosen["until"] = sorted((chosen["from"], chosen["until"]))
+            if len(chosen["from"]) == len("09:00") and chosen["from"] == chosen["until"]:
+                chosen["from"], chosen["until"] = "00:00", "24:00"
+            if len(chosen["from"]) == len("2027-05-03") and chosen["from"][:7] != chosen["until"][:7]:
+                chosen["until"] = chosen["from"]  # no range of dates is longer than some months
         return chosen
 
     def _fails(self) -> bool:

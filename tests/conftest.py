@@ -316,7 +316,11 @@ def running(log: Path, **environment: str) -> Iterator[Running]:
     command = [sys.executable, "-m", "server", "serve"]
     with log.open("wb") as output:
         process = subprocess.Popen(
-            command, cwd=ROOT, env={**os.environ, "PORT": "0", **environment}, stdout=output, stderr=output
+            command,
+            cwd=ROOT,
+            env={**os.environ, "PORT": "0", "BACKGROUND": "off", **environment},
+            stdout=output,
+            stderr=output,
         )
     try:
         server = Running(process, log)

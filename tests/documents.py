@@ -23,9 +23,10 @@ from tests.arguments import SIZES, Dice, Known, Sending, Values, is_list
 from tests.world import Bearer
 
 # What no two requests answer alike.
-CLOCKS = {"serverTime"}
+CLOCKS = {"serverTime", "earliestStart", "latestStart"}
 # What one field of a document reads, another one may find on record already, or not yet: no document has both.
-HISTORY = {"history", "auditEntries"}
+HISTORY = {"history", "auditEntries", "exposureReport"}
+RECORDED = {"exposedAppointments"}
 INTROSPECTION = (
     "__schema { queryType { name } }",
     '__type(name: "Client") { kind name fields { name } }',
@@ -175,7 +176,8 @@ class Writer:
 
     def _may_ask(self, owner: str, name: str, of: GraphQLField) -> bool:
         """Whether a field belongs into this document; now and then one does that is not for whoever asks."""
-        if name in CLOCKS or (isinstance(declaration(of), Personal) if self.has_history else name in HISTORY):
+        is_recorded = name in RECORDED or isinstance(declaration(of), Personal)
+        if name in CLOCKS or (is_recorded if self.has_history else name in HISTORY):
             return False
         return self.bearer.role in ACCESS.roles.get((owner, name), {self.bearer.role}) or self.is_daring
 

@@ -38,6 +38,39 @@ INSERT INTO appointments (business_id, provider_id, service_id, location_id, sta
 SELECT business_id, provider, service, location, start + n * interval '1 minute', start + n * interval '1 minute' + interval '15 minutes', 9
   FROM numbered, (VALUES ('2027-05-03 09:00Z'::timestamptz)) AS day (start);
 """
+CATALOGUE = """
+INSERT INTO skills (business_id, name) SELECT id, 'Skill ' || n FROM businesses, generate_series(1, 60) n;
+INSERT INTO resources (business_id, name, quantity, location_id)
+SELECT business_id, 'Chair', 1000, id FROM locations;
+WITH numbered AS (
+    SELECT p.business_id, p.id AS provider, s.id AS service, l.id AS location, k.id AS skill, r.id AS resource
+      FROM (SELECT *, row_number() OVER (ORDER BY id) AS n FROM providers) p
+      JOIN (SELECT *, row_number() OVER (ORDER BY id) AS n FROM services) s USING (n)
+      JOIN (SELECT *, row_number() OVER (ORDER BY id) AS n FROM locations) l USING (n)
+      JOIN (SELECT *, row_number() OVER (ORDER BY id) AS n FROM skills) k USING (n)
+      JOIN resources r ON r.business_id = l.business_id AND r.location_id = l.id
+), offered AS (
+    INSERT INTO offerings (business_id, provider_id, service_id, location_id)
+    SELECT business_id, provider, service, location FROM numbered
+), needed AS (
+    INSERT INTO requirements (business_id, service_id, resource_id) SELECT business_id, service, resource FROM numbered
+), had AS (
+    INSERT INTO provider_skills (business_id, provider_id, skill_id) SELECT business_id, provider, skill FROM numbered
+)
+INSERT INTO service_skills (business_id, service_id, skill_id) SELECT business_id, service, skill FROM numbered;
+"""
+SCHEDULES = """
+INSERT INTO holidays (business_id, location_id, date, name) SELECT business_id, id, '2027-12-24', 'Closed' FROM locations;
+WITH numbered AS (
+    SELECT o.business_id, o.provider_id, o.service_id, o.location_id FROM offerings o
+), rules AS (
+    INSERT INTO availability_rules (business_id, provider_id, service_id, location_id, weekday, starts_minute, ends_minute, slot_minutes)
+    SELECT *, 1, 540, 1020, 30 FROM numbered
+), exceptions AS (
+    INSERT INTO availability_exceptions (business_id, provider_id, service_id, location_id, date) SELECT *, '2027-12-31' FROM numbered
+)
+INSERT INTO time_off (business_id, provider_id, starts_at, ends_at) SELECT business_id, provider_id, '2027-12-25Z', '2027-12-26Z' FROM numbered;
+"""
 KEYS = """
 INSERT INTO api_keys (business_id, name, role, scopes, secret_hash, expires_at)
 SELECT id, 'Key ' || n, 'ADMIN', ARRAY['READ'], sha256(n::text::bytea), '2030-01-01Z' FROM businesses, generate_series(1, 60) n
@@ -53,7 +86,7 @@ CLAIM = "INSERT INTO reservations (business_id, client_id, appointment_id, statu
 def fill(url: str) -> None:
     """Fill a database, past the API: this is about reading."""
     with psycopg.connect(url, autocommit=True, options="-c jit=off") as connection:
-        for statement in DATA.split(";\n"):
+        for statement in (DATA + CATALOGUE + SCHEDULES).split(";\n"):
             if statement.strip():
                 connection.execute(statement)
         connection.execute(KEYS)
@@ -106,12 +139,26 @@ assert isinstance(NODE, GraphQLInterfaceType)
 TYPES = [type_ for type_ in CONTRACT.get_possible_types(NODE) if type_.name != "Business"]  # of which one is seen
 
 
+# Of what follows a link, this part is asked for after each; where several lead to a type, they share it.
+PART = 3
+
+
+def _leading(type_: GraphQLObjectType) -> list[tuple[str, str]]:
+    """Every link from the rows of a root list that leads to a type."""
+    return [(root.name, link.name) for root in ROOTS for link in links(root.target) if link.target is type_]
+
+
 def chains(root: Link) -> Iterator[tuple[Link, ...]]:
-    """Every way of two steps from a root list, and every way of one that leads no further."""
+    """Ways of two steps from a root list by each of its links, and every way of one that leads no further.
+
+    Together, those of all roots have each link of each type as their second step.
+    """
     for first in links(root.target):
-        if not links(first.target):
+        further, leading = links(first.target), _leading(first.target)
+        turn, part = leading.index((root.name, first.name)), min(PART, len(leading))
+        if not further:
             yield (first,)
-        for second in links(first.target):
+        for second in further[turn % part :: part]:
             yield first, second
 
 
@@ -131,11 +178,19 @@ def columns(type_: GraphQLObjectType) -> list[str]:
 
 TABLES = {
     "Appointment": "appointments",
+    "AvailabilityException": "availability_exceptions",
+    "AvailabilityRule": "availability_rules",
     "Client": "clients",
+    "Holiday": "holidays",
     "Location": "locations",
+    "Offering": "offerings",
     "Provider": "providers",
+    "Requirement": "requirements",
     "Reservation": "reservations",
+    "Resource": "resources",
     "Service": "services",
+    "Skill": "skills",
+    "TimeOff": "time_off",
 }
 
 

@@ -12,7 +12,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from models.refusal import Unavailable
-from resolvers.database import DEADLOCK, SERIALIZATION_FAILURE, Database, Statements, refusal
+from resolvers.database import DEADLOCK, SERIALIZATION_FAILURE, Database, Filling, Statements, refusal
 from resolvers.lane import Answer, Lanes, Statement, Values
 
 T = TypeVar("T")
@@ -61,9 +61,9 @@ class PacedStatements(Statements):
         super().__init__(connection)
         self.turn = turn
 
-    async def rows(self, statement: Executable) -> Sequence[Row[Any]]:
+    async def rows(self, statement: Executable, filling: Filling = None) -> Sequence[Row[Any]]:
         await self.turn.take(_kind(statement))
-        return await super().rows(statement)
+        return await super().rows(statement, filling)
 
     async def text(self, statement: Statement, values: Values) -> bytes | None:
         """Run a compiled statement as a lane would: its very text, with values that have no types of their own."""
@@ -94,8 +94,8 @@ class PacedDatabase(Database):
         super().__init__(connection.engine, PacedLanes(self))
         self.connection, self.turn, self.fails = connection, turn, fails
 
-    async def rows(self, statement: Executable) -> Sequence[Row[Any]]:
-        return await self.transaction(lambda statements: statements.rows(statement))
+    async def rows(self, statement: Executable, filling: Filling = None) -> Sequence[Row[Any]]:
+        return await self.transaction(lambda statements: statements.rows(statement, filling))
 
     async def transaction(self, work: Callable[[PacedStatements], Awaitable[T]], *, keep: bool = True) -> T:
         try:

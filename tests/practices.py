@@ -10,7 +10,7 @@ from uuid import UUID
 import psycopg
 
 from models.business import DEFAULT_BUSINESS
-from models.node_id import encode
+from models.node_id import encode, term
 from models.viewer import Role
 from tests.conftest import fresh_database
 from tests.tokens import Headers, Sql, bearers, token
@@ -110,7 +110,10 @@ class _Founder:
         self._policy(None, LONG)
         self._things()
         self._people()
+        self._pairs()
+        self._schedule()
         self._times()
+        self._traces()
         self._claims()
         self._policy(MOST_HOLDS, LONG)
         self._keys()
@@ -118,7 +121,7 @@ class _Founder:
 
     def _add(self, name: str, type_name: str, /, **values: Any) -> UUID:
         row = {"business_id": self.made.business, **values}
-        table = {"ApiKey": "api_keys"}.get(type_name, f"{type_name.lower()}s")
+        table = {"TimeOff": "time_off"}.get(type_name, f"{term(type_name)}s")
         marks = ", ".join(["%s"] * len(row))
         ((key,),) = self.sql(f"INSERT INTO {table} ({', '.join(row)}) VALUES ({marks}) RETURNING id", *row.values())
         return self.made.note(name, type_name, key)
@@ -130,8 +133,33 @@ class _Founder:
     def _things(self) -> None:
         word = self.made.word
         self._add("location", "Location", name=f"{word} Street", time_zone="Europe/Berlin")
-        self._add("service", "Service", name=f"{word} haircut")
-        self._add("resource", "Resource", name=f"{word} chair")
+        self._add("service", "Service", name=f"{word} haircut", price="45.00", currency="EUR")
+        self._add("resource", "Resource", name=f"{word} chair", quantity=1000, location_id=self.made.keys["location"])
+        self._add("skill", "Skill", name=f"{word} colouring")
+
+    def _pairs(self) -> None:
+        keys = self.made.keys
+        provider, service = keys["provider"], keys["service"]
+        self._add("requirement", "Requirement", service_id=service, resource_id=keys["resource"])
+        self._add("offering", "Offering", provider_id=provider, service_id=service, location_id=keys["location"])
+        for table, owner, key in (
+            ("provider_skills", "provider_id", provider),
+            ("service_skills", "service_id", service),
+        ):
+            statement = f"INSERT INTO {table} (business_id, {owner}, skill_id) VALUES (%s, %s, %s)"
+            self.sql(statement, self.made.business, key, keys["skill"])
+
+    def _schedule(self) -> None:
+        word, noon = self.made.word, self.made.noon
+        for whose in ("", "other "):
+            of = {"provider_id": self.made.keys[f"{whose}provider"]}
+            hours = {"weekday": 1, "starts_minute": 9 * 60, "ends_minute": 17 * 60, "slot_minutes": 30}
+            self._add(f"{whose}rule", "AvailabilityRule", **of, **hours)
+            windows = {"windows": "{[540,720)}", "slot_minutes": 30}
+            self._add(f"{whose}exception", "AvailabilityException", **of, **windows, date=noon.date())
+            away = {"starts_at": noon + timedelta(days=9), "ends_at": noon + timedelta(days=10)}
+            self._add(f"{whose}time off", "TimeOff", **of, **away, reason=f"{word} is away")
+        self._add("holiday", "Holiday", name=f"{word} holiday", date=noon.date() + timedelta(days=8))
 
     def _people(self) -> None:
         word = self.made.word
@@ -162,6 +190,16 @@ class _Founder:
         keys = self.made.keys
         of = {"provider_id": keys[provider], "service_id": keys["service"], "location_id": keys["location"]}
         self._add(name, "Appointment", **of, starts_at=start, ends_at=start + QUARTER)
+
+    def _traces(self) -> None:
+        """How far times are published, and who was shown which."""
+        keys, business = self.made.keys, self.made.business
+        published = (
+            "INSERT INTO publications (business_id, provider_id, published_until, zones) VALUES (%s, %s, %s, 'these')"
+        )
+        self.sql(published, business, keys["provider"], self.made.noon)
+        shown = "INSERT INTO exposures (business_id, seed, appointment_id, provider_id) VALUES (%s, %s, %s, %s)"
+        self.sql(shown, business, f"{self.made.word} seed", keys["free time"], keys["provider"])
 
     def _claims(self) -> None:
         self._claim("confirmed", "client", "confirmed time", "CONFIRMED")

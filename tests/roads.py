@@ -21,7 +21,8 @@ COMPILER = "compile" in signature(serving.__init__).parameters
 ROADS: tuple[dict[str, Any], ...] = ({"compile": True}, {"compile": False}) if COMPILER else ({}, {})
 HEADERS = {"content-type": "application/json", "x-request-id": "both-roads"}
 # Who asks is told by a token; a key of the world says so, and nobody is kept waiting.
-NAMED: dict[str, Any] = {"API_KEYS": "on", "RATE_LIMIT": "0", "RATE_LIMIT_ANONYMOUS": "0"}
+NAMED: dict[str, Any] = {"API_KEYS": "on", "RATE_LIMIT": "0", "RATE_LIMIT_ANONYMOUS": "0", "DEADLINE": "60"}
+EXHIBITION = "exposedAppointments"
 READ = """SELECT type, aggregate_id::text, business_id::text, actor, correlation_id, data ->> 'id', relayed_at IS NOT NULL,
 jsonb_array_elements_text(data -> 'fields') FROM events WHERE seq > %s"""
 
@@ -76,11 +77,16 @@ class Roads:
         for api in (self.compiled, self.ordinary):
             api.statements.clear()
             on_lanes(api).clear()
-        one, other = self.ask(self.compiled, body, bearer), self.ask(self.ordinary, body, bearer)
+        one, other = self._asked(body, bearer)
+        if one.told != other.told and EXHIBITION in body["query"]:  # its time was up between the two
+            one, other = self._asked(body, bearer)
         assert not (COMPILER and on_lanes(self.ordinary)), "a road compared with itself proves nothing"
         assert one.told == other.told, f"{bearer} {body}\ncompiled: {one.told}\nordinary: {other.told}"
         assert one.read == other.read, f"{bearer} {body}\ncompiled: {one.read}\nordinary: {other.read}"
         return one
+
+    def _asked(self, body: dict[str, Any], bearer: Bearer | None) -> tuple[Answer, Answer]:
+        return self.ask(self.compiled, body, bearer), self.ask(self.ordinary, body, bearer)
 
     def sql(self) -> list[str]:
         """Every statement that the last document was answered with, on either road."""
@@ -93,10 +99,12 @@ class Record:
     def __init__(self, connection: psycopg.Connection) -> None:
         self.connection = connection
         self.known = connection.execute("SELECT max(seq) FROM events").fetchone()
+        self.since = connection.execute("SELECT clock_timestamp()").fetchone()
 
     def taken(self) -> set[tuple[Any, ...]]:
         found = set(self.connection.execute(READ, self.known).fetchall())
         self.connection.execute("DELETE FROM events WHERE seq > %s", self.known)
+        self.connection.execute("DELETE FROM exposures WHERE shown_at > %s", self.since)
         return found
 
 

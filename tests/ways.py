@@ -3,6 +3,8 @@
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
+from functools import cache
 from typing import Any
 from uuid import UUID
 
@@ -11,27 +13,67 @@ from graphql import GraphQLField, get_named_type, is_composite_type, is_interfac
 from models.node_id import encode
 from models.viewer import Role
 from schema.execution import CONTRACT
-from tests.access import MEMBERS, ROLES, Coordinate
-from tests.practices import QUARTER, Practice
+from tests.access import MEMBERS, ROLES, TEAM, Coordinate
+from tests.practices import HOUR, QUARTER, Practice
 
 ROOTS = ("Query", "Mutation")
 PLAIN = "{field} {inside}"
 NOTHING = encode("Reservation", UUID("0190ffff-ffff-7fff-8fff-ffffffffffff"))
 
+_HOURS = 'weekday: MONDAY, start: "09:00", end: "10:00", slotMinutes: 30'
 # What a mutation is sent so that nothing is written: what already is as it shall be, or what a rule refuses.
 HARMLESS = {
+    "appointmentsGenerate": "{{dryRun: true}}",
     "providerCreate": '{{firstName: "", lastName: "x"}}',
     "clientCreate": '{{firstName: "", lastName: "x"}}',
     "appointmentBulkCreate": "{{providerId: {provider}, serviceId: {service}, locationId: {location}, {noon}}}",
     "reservationCreate": "{{clientId: {client}, appointmentId: {confirmed time}}}",
+    "reservationCreateAnyProvider": '{{clientId: {client}, serviceId: {service}, startsAt: "2099-05-03T09:00:00Z"}}',
     "reservationConfirm": "{{reservationId: {confirmed}}}",
     "reservationCancel": "{{reservationId: {cancelled}}}",
     "apiKeyCreate": '{{name: "", role: ADMIN}}',
     "apiKeyRevoke": "{{apiKeyId: {ended key}}}",
     "businessCreate": '{{name: "", timeZone: "UTC"}}',
     "businessUpdate": '{{expectedVersion: 0, name: "x"}}',
+    "locationCreate": '{{name: "", timeZone: "UTC"}}',
+    "locationUpdate": '{{id: {location}, expectedVersion: 0, name: "x"}}',
+    "locationDelete": "{{id: {location}}}",
+    "serviceCreate": '{{name: "", durationMinutes: 30}}',
+    "serviceUpdate": '{{id: {service}, expectedVersion: 0, name: "x"}}',
+    "serviceDelete": "{{id: {service}}}",
+    "skillCreate": '{{name: ""}}',
+    "skillUpdate": '{{id: {skill}, expectedVersion: 0, name: "x"}}',
+    "skillDelete": "{{id: {skill}}}",
+    "resourceCreate": '{{name: ""}}',
+    "resourceUpdate": '{{id: {resource}, expectedVersion: 0, name: "x"}}',
+    "resourceDelete": "{{id: {resource}}}",
+    "providerUpdate": '{{id: {provider}, expectedVersion: 0, firstName: "x"}}',
+    "providerSkillsSet": "{{providerId: {provider}, skillIds: [{skill}]}}",
+    "providerServicesSet": "{{providerId: {provider}, services: [{{serviceId: {service}, locationId: {location}}}]}}",
+    "weeklyScheduleSet": "{{providerId: {provider}, days: []}}",
+    "weeklyScheduleDelete": "{{providerId: {nothing}}}",
+    "availabilityRuleCreate": f"{{{{providerId: {{provider}}, {_HOURS}, capacity: 0}}}}",
+    "availabilityRuleUpdate": "{{id: {rule}, expectedVersion: 0, capacity: 2}}",
+    "availabilityRuleDelete": "{{id: {rule}, expectedVersion: 0}}",
+    "availabilityExceptionCreate": '{{providerId: {provider}, date: "2099-05-03", windows: [], capacity: 0}}',
+    "availabilityExceptionUpdate": "{{id: {exception}, expectedVersion: 0, capacity: 2}}",
+    "availabilityExceptionDelete": "{{id: {exception}, expectedVersion: 0}}",
+    "holidayCreate": '{{date: "2099-05-03", name: ""}}',
+    "holidayUpdate": '{{id: {holiday}, expectedVersion: 0, name: "x"}}',
+    "holidayDelete": "{{id: {holiday}, expectedVersion: 0}}",
+    "timeOffCreate": '{{providerId: {provider}, startsAt: "2099-05-03T09:00:00Z", endsAt: "2099-05-03T09:00:00Z"}}',
+    "timeOffUpdate": '{{id: {time off}, expectedVersion: 0, reason: "x"}}',
+    "timeOffDelete": "{{id: {time off}, expectedVersion: 0}}",
     "clientExport": "{{clientId: {client}}}",
     "clientErase": "{{clientId: {erased client}}}",
+}
+# What a query cannot do without.
+NEEDED = {
+    "availableDates": '(filter: {{}}, from: {day}, until: {next day}, timeZone: "UTC")',
+    "explainAvailability": "(providerId: {provider}, startsAt: {at noon})",
+    "nextAvailableAppointment": "(filter: {{}})",
+    "exposedAppointments": '(filter: {{date: {day}, timeZone: "UTC"}}, viewerKey: "x")',
+    "exposureReport": "(from: {long ago}, until: {at noon})",
 }
 _TOO_MANY = 'startTime: "2100-01-01T00:00:00Z", endTime: "2100-12-01T00:00:00Z", slotMinutes: 1'
 _TWICE = "windows: [{{{noon}}}, {{{noon}}}]"
@@ -47,6 +89,7 @@ REFUSED = {
     "DuplicateRowsError": ("appointmentBulkCreate", f"{{{{providerId: {{provider}}, {_TWICE}}}}}"),
     "OverlappingRowsError": ("appointmentBulkCreate", f"{{{{providerId: {{provider}}, {_ACROSS}}}}}"),
     "TooManyRowsError": ("appointmentBulkCreate", f"{{{{providerId: {{provider}}, {_TOO_MANY}}}}}"),
+    "OverlappingRulesError": ("availabilityRuleCreate", f"{{{{providerId: {{provider}}, {_HOURS}}}}}"),
     "TooManyHoldsError": ("reservationCreate", "{{clientId: {greedy client}, appointmentId: {free time}}}"),
     "VersionConflictError": ("businessUpdate", HARMLESS["businessUpdate"]),
 }
@@ -139,14 +182,20 @@ def way_to(coordinate: Coordinate, role: Role) -> Way:
     steps = _to(type_name, role)
     steps = _to(type_name, None) if steps is None else steps
     assert steps is not None, f"nothing leads to {type_name}"
-    return Way((*steps, last), is_certain=not (type_name.endswith("Error") or _is_unseen(type_name, role)))
+    return Way(
+        (*steps, last),
+        is_certain=not (type_name.endswith("Error") or type_name == "Published" or _is_unseen(type_name, role)),
+    )
 
 
 def _is_unseen(type_name: str, role: Role) -> bool:
     """Whether a role has no rows of a type, though everybody may ask whatever there is for its id."""
-    return type_name in ("Client", "Reservation") and role not in MEMBERS
+    return (type_name in ("Client", "Reservation") and role not in MEMBERS) or (
+        type_name == "TimeOff" and role not in TEAM
+    )
 
 
+@cache
 def _to(type_name: str, role: Role | None) -> tuple[Step, ...] | None:
     """Search by breadth. A type that an interface leads to is a step further, so that its own fields come first."""
     waiting: deque[tuple[str, tuple[Step, ...]]] = deque((root, ()) for root in ROOTS)
@@ -163,7 +212,8 @@ def _to(type_name: str, role: Role | None) -> tuple[Step, ...] | None:
 
 
 def _onward(type_name: str) -> Iterator[tuple[Step, str]]:
-    for name, field in _fields(type_name).items():
+    """Every step from a type; what is asked for by its id is known better than what a search finds."""
+    for name, field in sorted(_fields(type_name).items(), key=lambda each: each[0] in NEEDED):
         target = get_named_type(field.type)
         if is_composite_type(target):
             step = Step(type_name, name)
@@ -188,6 +238,8 @@ def _arguments(step: Step, following: str, practice: Practice) -> str:
     """Fill in what a field needs, with the rows that the persons of a practice see."""
     if step.type == "Mutation":
         return f"(input: {written(step.input or HARMLESS[step.field], practice)})"
+    if step.type == "Query" and step.field in NEEDED:
+        return written(NEEDED[step.field], practice)
     if step.type != "Query" or not {"id", "ids"} & step.definition.args.keys():
         return ""
     wanted = following if step.target == "Node" else step.target
@@ -196,7 +248,14 @@ def _arguments(step: Step, following: str, practice: Practice) -> str:
 
 
 def written(text: str, practice: Practice) -> str:
-    """Fill a mutation's input with the ids of a practice."""
-    noon = f'startTime: "{practice.noon.isoformat()}", endTime: "{(practice.noon + QUARTER).isoformat()}"'
-    ids = {name: f'"{practice[name]}"' for name in practice.keys}
-    return text.format_map({**ids, "noon": noon, "nothing": f'"{NOTHING}"'})
+    """Fill a mutation's input, or what a query needs, with the ids and the times of a practice."""
+    noon, free = practice.noon, practice.noon + HOUR
+    times = {
+        "at noon": noon.isoformat(),
+        "day": free.date(),
+        "next day": free.date() + timedelta(days=1),
+        "long ago": (noon - timedelta(days=30)).isoformat(),
+    }
+    values = {"nothing": NOTHING, **{name: practice[name] for name in practice.keys}, **times}
+    window = f'startTime: "{noon.isoformat()}", endTime: "{(noon + QUARTER).isoformat()}"'
+    return text.format_map({**{name: f'"{value}"' for name, value in values.items()}, "noon": window})

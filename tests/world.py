@@ -6,6 +6,7 @@ It says who asks, too: somebody of each sight, and of which rows each of them ma
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from itertools import permutations, product
 from random import Random
 from typing import Any
@@ -17,7 +18,7 @@ from psycopg.types.json import Jsonb
 
 from models.api_key import ApiKeyScope, hash_of, token
 from models.business import DEFAULT_BUSINESS
-from models.node_id import encode
+from models.node_id import encode, term
 from models.viewer import Role
 from tests.arguments import Known, Name, is_list, list_name
 from tests.conftest import Api
@@ -29,12 +30,28 @@ TABLES = {
     "Location": "locations",
     "Service": "services",
     "Provider": "providers",
+    "Skill": "skills",
+    "Resource": "resources",
+    "Requirement": "requirements",
+    "Offering": "offerings",
+    "AvailabilityRule": "availability_rules",
+    "AvailabilityException": "availability_exceptions",
+    "Holiday": "holidays",
+    "TimeOff": "time_off",
     "Client": "clients",
     "Appointment": "appointments",
     "Reservation": "reservations",
     "ApiKey": "api_keys",
     "AuditEntry": "events",
 }
+# What has no id: how far times are published, and what was shown of them an hour ago.
+TRACES = """
+INSERT INTO publications (business_id, provider_id, published_until, zones)
+SELECT business_id, id, clock_timestamp() + '90 days', 'these' FROM providers;
+INSERT INTO exposures (business_id, seed, appointment_id, provider_id, location_id, shown_at)
+SELECT business_id, 'seed', id, provider_id, location_id, clock_timestamp() - '01:00:00'::interval FROM appointments
+"""
+PAIRS = (("provider_skills", "provider_id", "Provider"), ("service_skills", "service_id", "Service"))
 NAMES = (
     "Ada", "O'Brien", 'Q"uote', "Back\\slash", "100%", "under_score", "$1", "%s", ":x", "{0}", "🦊🏳️‍🌈", "</script><!--",
     "line\u2028para\u2029", "\u202eשלום\u202c", "e\u0301\u0323", "Å", "n" * 200, "del\x7f", "\\u0041\\n", "\ufeffBOM", "\uffff",
@@ -127,6 +144,16 @@ class World:
         """Say in other words than the models do whether somebody may see a row."""
         role, me = bearer.role, bearer.person
         match type_name:
+            case "Service" if role is Role.PUBLIC:
+                return bool(row.get("active", True))
+            case "Offering" if role is Role.PUBLIC:
+                return any(
+                    each["id"] == row["service_id"] and each.get("active", True) for each in self.ours["Service"]
+                )
+            case "TimeOff" if role is Role.PROVIDER:
+                return bool(row["provider_id"] == me)
+            case "TimeOff":
+                return role in (Role.ADMIN, Role.MANAGER)
             case "ApiKey":
                 return role is Role.ADMIN and row["role"] != Role.OPERATOR
             case "AuditEntry":
@@ -146,6 +173,8 @@ def imagine(seed: int) -> World:
     world = World(datetime.now(UTC).replace(second=0, microsecond=0), Random(seed))
     _places(world)
     _people(world)
+    _offerings(world)
+    _schedules(world)
     _crowded(world)
     for number, provider in enumerate(world.ours["Provider"][1:-1]):
         _practice(world, provider, number)
@@ -158,12 +187,76 @@ def imagine(seed: int) -> World:
 def _places(world: World) -> None:
     for name, zone in zip(NAMES[1:5], ZONES, strict=False):
         world.add("Location", name=name, time_zone=zone, created_at=world.part(world.now - CREATED_BEFORE))
+    for name in NAMES[9:12]:
+        world.add("Skill", name=name)
+    for kind, location in (("ROOM", None), ("EQUIPMENT", world.ours["Location"][0]["id"])):
+        world.add("Resource", name=NAMES[13], kind=kind, quantity=1000, location_id=location)
     lead_times = (None, timedelta(0), 3 * DAY, None)
     buffers = ((0, 0), (10, 20), (7.5, 0), (0, 15))
     for name, lead_time, (before, after) in zip(NAMES[5:9], lead_times, buffers, strict=True):
         world.add(
             "Service", name=name, lead_time=lead_time, buffer_before=before * MINUTE, buffer_after=after * MINUTE
         )  # fmt: skip
+    priced, short, closed, _ = world.ours["Service"]
+    priced.update(price=Decimal("45.00"), currency="EUR", duration=15 * MINUTE, priority="HIGH")
+    short.update(
+        price=Decimal(0), currency="JPY", duration=10.5 * MINUTE, minimum_horizon=DAY, maximum_horizon=99 * DAY
+    )
+    closed.update(active=False, priority="LOW", cancel_cutoff=timedelta(0))
+    for service, resource in ((priced, 0), (priced, 1), (closed, 0)):
+        needed = world.ours["Resource"][resource]["id"]
+        world.add("Requirement", service_id=service["id"], resource_id=needed, quantity=2)
+
+
+def _offerings(world: World) -> None:
+    """Each provider gives each service, here or there or anywhere, but for the last, who gives none."""
+    places = [None, *(location["id"] for location in world.ours["Location"])]
+    for number, provider in enumerate(world.ours["Provider"][:-1]):
+        for turn, service in enumerate(world.ours["Service"]):
+            place = places[(number + turn) % len(places)]
+            world.add("Offering", provider_id=provider["id"], service_id=service["id"], location_id=place)
+
+
+def _schedules(world: World) -> None:
+    """When each provider works and when not: every week, on some dates, over midnight; but for the last, of whom nothing is said."""
+    services, places = [None, *world.ours["Service"]], [None, *world.ours["Location"]]
+    for number, provider in enumerate(world.ours["Provider"][:-1]):
+        service, place = services[number % len(services)], places[(number + 1) % len(places)]
+        terms: Row = {
+            "provider_id": provider["id"],
+            "service_id": service and service["id"],
+            "location_id": place and place["id"],
+            "time_zone": world.random.choice((None, *ZONES)),
+            "slot_minutes": 30,
+            "grid_minutes": world.random.choice((None, 45)),
+            "capacity": world.random.choice((1, 3)),
+        }
+        for weekday, start, end in ((1, 540, 720), (1, 780, 1080), (3, 0, 1440), (6, 1320, 1560)):
+            world.add("AvailabilityRule", weekday=weekday, starts_minute=start, ends_minute=end, **terms)
+        _dated(world, terms, number)
+        for turn in range(1 + number % 3):
+            _away(world, provider, world.now + (3 + 20 * turn) * DAY, world.random.choice(NOTES))
+    for number, location in enumerate(places):
+        closed = {"location_id": location and location["id"], "name": NAMES[number + 3]}
+        world.add("Holiday", date=DATES[number], **closed)
+        world.add("Holiday", date=(world.now + 30 * DAY).date(), **closed)
+
+
+def _dated(world: World, terms: Row, number: int) -> None:
+    first = (world.now + (2 + number) * DAY).date()
+    last, hours = first + 6 * DAY, {"starts_minute": 600, "ends_minute": 631 + number}
+    valid = {"valid_from": first, "valid_until": last}
+    world.add("AvailabilityRule", dates=f"{{[{first},{last + DAY})}}", **valid, **hours, **terms)
+    every_other = [f"[{day},{day + DAY})" for day in (last + DAY, last + 3 * DAY)]
+    counted = {"recurrence": "FREQ=DAILY;INTERVAL=2;COUNT=2", "valid_from": last + DAY, "valid_until": None}
+    world.add("AvailabilityRule", dates=f"{{{','.join(every_other)}}}", **counted, **hours, **terms)
+    for day, windows in ((first, "{}"), (last, "{[540,720),[1380,1500)}"), (DATES[number], "{[1440,1500)}")):
+        world.add("AvailabilityException", date=day, windows=windows, **terms)
+
+
+def _away(world: World, provider: Row, start: datetime, reason: str | None) -> None:
+    of = {"business_id": provider["business_id"], "provider_id": provider["id"]}
+    world.add("TimeOff", starts_at=world.part(start), ends_at=start + DAY, reason=reason, **of)
 
 
 def _people(world: World) -> None:
@@ -192,7 +285,7 @@ def _practice(world: World, provider: Row, number: int) -> None:
     """Another has some that are over, some that are too soon, some far ahead, and every kind of reservation."""
     starts = [world.now + timedelta(hours=hours, minutes=30) for hours in (-9000, -50, -20, 4, 8, 12, 16)]
     starts += [world.now + timedelta(days=days, minutes=45) for days in range(5, 27)]
-    starts += [datetime.fromisoformat(f"{day}T{hour}:00:00Z") for day in DATES[:3] for hour in ("00", "03", "23")]
+    starts += [datetime.fromisoformat(f"{day}T{hour}:00:00Z") for day in DATES[:3] for hour in ("00", "03", "09", "23")]
     for turn, start in enumerate(starts):
         service = world.random.choice([None, *world.ours["Service"]])
         location = world.random.choice([None, *world.ours["Location"]])
@@ -203,6 +296,8 @@ def _practice(world: World, provider: Row, number: int) -> None:
             capacity=world.random.choice((1, 1, 3)),
             service_id=service and service["id"],
             location_id=location and location["id"],
+            is_generated=world.random.choice((False, True)),
+            withdrawn_at=world.random.choice((None, None, None, None, world.now - DAY)),
         )
         for seat in range(1, 1 + world.random.randint(1, appointment["capacity"])):
             status = STATUSES[(turn * 3 + number + seat) % len(STATUSES)]
@@ -256,6 +351,14 @@ def _elsewhere(world: World) -> None:
     location = world.add("Location", name=FOREIGN, time_zone="UTC", **of)
     service = world.add("Service", name=FOREIGN, **of)
     provider, _ = world.add("Provider", **named), world.add("Client", **named)
+    resource, _ = world.add("Resource", name=FOREIGN, **of), world.add("Skill", name=FOREIGN, **of)
+    world.add("Requirement", service_id=service["id"], resource_id=resource["id"], **of)
+    terms = {"provider_id": provider["id"], "service_id": service["id"], "location_id": location["id"], **of}
+    world.add("Offering", **terms)
+    world.add("AvailabilityRule", weekday=1, starts_minute=540, ends_minute=720, **terms)
+    world.add("AvailabilityException", date=DATES[0], **terms)
+    world.add("Holiday", date=DATES[0], name=FOREIGN, **of)
+    _away(world, provider, world.now + DAY, FOREIGN)
     for number, status in enumerate(("HELD", "CONFIRMED", "CANCELLED", None)):
         appointment = _appointment(
             world, provider, world.now + (5 + number) * DAY, service_id=service["id"], location_id=location["id"]
@@ -311,11 +414,10 @@ def _history(world: World) -> None:
 
 
 def _entry(world: World, business: UUID, type_name: str, thing: UUID, done: str, diff: Any, read: Any) -> None:
-    noun = "api_key" if type_name == "ApiKey" else type_name.lower()
     world.add(
         "AuditEntry",
         business_id=business,
-        type=f"{'audit' if read else 'scheduling'}.{noun}.{done}.v1",
+        type=f"{'audit' if read else 'scheduling'}.{term(type_name)}.{done}.v1",
         aggregate_id=thing,
         occurred_at=world.part(world.now - CREATED_BEFORE + world.made * MINUTE),
         actor=FOREIGN if business == STRANGER else world.random.choice((None, "anonymous", "key:\u2028🦊")),
@@ -340,6 +442,14 @@ def write(url: str, world: World) -> None:
                     marks = ", ".join(["%s"] * len(row))
                     statement = f"INSERT INTO {table} ({', '.join(row)}) VALUES ({marks})"
                     connection.execute(statement, list(row.values()))
+            for table, owner, type_name in PAIRS:
+                skills = whose["Skill"]
+                for number, row in enumerate(whose[type_name]):
+                    connection.execute(
+                        f"INSERT INTO {table} (business_id, {owner}, skill_id) VALUES (%s, %s, %s)",
+                        [row["business_id"], row["id"], skills[number % len(skills)]["id"]],
+                    )
+        connection.execute(TRACES)
         connection.execute("ANALYZE")
 
 

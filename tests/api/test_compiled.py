@@ -67,7 +67,7 @@ async def test_three_levels_are_one_statement(api: Api, ordinary: Api, root: Lin
         counted[".".join(link.name for link in (root, *chain))] = some, many
         assert len(found[root.name]["nodes"]) == MANY
 
-    assert len(counted) >= 9
+    assert len(counted) >= len({link.name for link in links(root.target) if links(link.target)})
     assert {name: counts for name, counts in counted.items() if counts != (1, 1)} == {}
 
 
@@ -112,14 +112,19 @@ async def test_a_list_that_python_finds_is_answered_alike(api: Api, ordinary: Ap
 
 
 async def test_nodes_of_all_types_are_one_statement(api: Api, ordinary: Api, sql: Sql) -> None:
-    by_type = [ids(sql, type_.name, SOME) for type_ in TYPES]
+    each = 100 // len(TYPES)
+    by_type = [ids(sql, type_.name, each) for type_ in TYPES]
     wanted = [identity for row in zip(*by_type, strict=True) for identity in row]
-    parts = [f"... on {type_.name} {{ {' '.join(link.select('id', 1) for link in links(type_))} }}" for type_ in TYPES if links(type_)]  # fmt: skip
+    parts = [
+        f"... on {type_.name} {{ {' '.join(f'{type_.name}{n}: {part}' for n, part in enumerate(selected))} }}"
+        for type_ in TYPES
+        if (selected := [link.select("id", 1) for link in links(type_)[-1:]])  # more is too long a statement
+    ]
     query = f"query ($ids: [ID!]!) {{ nodes(ids: $ids) {{ id __typename {' '.join(parts)} }} }}"
 
     statements, found = await count(api, query, ids=wanted)
 
-    assert len(wanted) == SOME * len(TYPES) == 60
+    assert len(wanted) == each * len(TYPES) >= 60
     assert [node["id"] for node in found["nodes"]] == wanted
     assert statements == await same(api, ordinary, query, ids=wanted) == 1
 

@@ -221,6 +221,12 @@ async def test_filters_narrow_appointments(api: Api, sql: Sql) -> None:
         assert await count(root, f'{{providerIds: ["{ada}", "{grace}"]}}') == 27
         assert await count(root, "{providerIds: []}") == 0
         assert await count(root, f'{{locationId: "{there["locationId"]}"}}') == 1
+        assert await count(root, f'{{serviceId: "{there["serviceId"]}"}}') == 1
+    sql(
+        "INSERT INTO offerings (business_id, provider_id, service_id) SELECT business_id, id, %s FROM providers",
+        service,
+    )
+    for root in ("availableAppointments", "appointments"):
         assert await count(root, f'{{serviceId: "{there["serviceId"]}"}}') == 27
 
 

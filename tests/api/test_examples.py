@@ -38,14 +38,36 @@ def api_fields() -> set[str]:
     return {*CONTRACT.query_type.fields, *CONTRACT.mutation_type.fields}
 
 
-async def world(api: Api) -> dict[str, Any]:
-    """A provider with an hour of appointments, the first of them held by a client; what each placeholder stands for."""
+# What the examples create, and what an example needs that is about it.
+SUPPLY = ("location", "skill", "resource", "service", "holiday", "timeOff", "availabilityRule", "availabilityException")
+PLACEHOLDERS = {"timeOff": "$TIMEOFF", "availabilityRule": "$RULE", "availabilityException": "$EXCEPTION"}
+
+
+def filled(name: str, known: dict[str, Any]) -> tuple[str, Any]:
+    """An example with its variables, of which the placeholders stand for what is known."""
+    document, variables = read(name)
+    for placeholder, value in known.items():
+        variables = variables.replace(f'"{placeholder}"', json.dumps(value))
+    assert "$" not in variables
+    return document, json.loads(variables)
+
+
+async def supplied(api: Api, known: dict[str, Any], nouns: tuple[str, ...]) -> None:
+    """Create by the examples whatever belongs to the supply; what comes later may refer to what came before."""
+    for noun in nouns:
+        document, variables = filled(f"{noun}Create", known)
+        done = await api(document, **variables)
+        known[PLACEHOLDERS.get(noun, f"${noun.upper()}")] = done[f"{noun}Create"][noun]["id"]
+
+
+async def world(api: Api, name: str) -> dict[str, Any]:
+    """A provider with a morning of appointments, the first of them held by a client; what each placeholder stands for."""
     provider, client = await api.provider(), await api.client()
-    first, second, *_ = await api.publish(provider, "2027-05-03T07:00:00Z", "2027-05-03T08:00:00Z")
+    first, second, *_ = await api.publish(provider, "2027-05-03T07:00:00Z", "2027-05-03T10:00:00Z")
     held = (await api.reserve(client, first))["reservation"]["id"]
     key = await api('mutation { apiKeyCreate(input: {name: "a key", role: ADMIN}) { apiKey { id } } }')
     business = await api("{ viewer { business { version } } }")
-    return {
+    known = {
         "$PROVIDER": provider,
         "$CLIENT": client,
         "$APPOINTMENT": second,
@@ -54,6 +76,15 @@ async def world(api: Api) -> dict[str, Any]:
         "$APIKEY": key["apiKeyCreate"]["apiKey"]["id"],
         "$VERSION": business["viewer"]["business"]["version"],
     }
+    asked = read(name)[1]
+    needed = {noun for noun in SUPPLY if f'"{PLACEHOLDERS.get(noun, f"${noun.upper()}")}"' in asked}
+    needed |= {"skill", "resource"} if "service" in needed else set()
+    await supplied(api, known, tuple(noun for noun in SUPPLY if noun in needed))
+    if name.endswith("AnyProvider"):
+        for need in ("providerSkillsSet", "providerServicesSet"):
+            document, variables = filled(need, known)
+            await api(document, **variables)
+    return known
 
 
 def user_errors(data: Any) -> list[Any]:
@@ -62,14 +93,11 @@ def user_errors(data: Any) -> list[Any]:
 
 @pytest.mark.parametrize("name", EXAMPLES)
 async def test_an_example_is_answered_without_errors(api: Api, name: str) -> None:
-    document, variables = read(name)
-    for placeholder, value in (await world(api)).items():
-        variables = variables.replace(f'"{placeholder}"', json.dumps(value))
-
+    document, variables = filled(name, await world(api, name))
     headers = await bearer(api, Role.OPERATOR) if name in FOR_OPERATORS else None
-    answer = await api.post(document, headers, **json.loads(variables))
 
-    assert "$" not in variables
+    answer = await api.post(document, headers, **variables)
+
     assert "errors" not in answer
     assert user_errors(answer["data"]) == []
     assert answer["data"][name] is not None
@@ -119,8 +147,8 @@ async def test_the_postman_collection_can_be_sent_from_top_to_bottom(api: Api) -
     values: dict[str, Any] = {}
     operator = await bearer(api, Role.OPERATOR)
 
-    for item in collection()["item"]:
-        values["$guid"] = f"a key for {item['name']}"
+    for n, item in enumerate(collection()["item"]):
+        values["$guid"] = f"key {n}, for {item['name']}"
         body = item["request"]["body"]["graphql"]
         variables = re.sub(r"\{\{(\$?\w+)\}\}", lambda found: str(values[found[1]]), body["variables"] or "{}")
         headers = operator if item["name"] in FOR_OPERATORS else {}

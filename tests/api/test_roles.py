@@ -33,7 +33,7 @@ INTROSPECTION = "{ __schema { types { kind name fields(includeDeprecated: true) 
 # What runs to find out who asks; nothing else may run for whoever is refused.
 IDENTITY = ("api_keys.secret_hash", "find_business")
 # What reading leaves behind, and asking twice.
-TRACES = ("events", "idempotency_keys")
+TRACES = ("events", "idempotency_keys", "exposures")
 # How a field can be selected, so that a rule might overlook it: in its place, and in what follows the operation.
 DISGUISES = {
     "under another name": ("innocent: {field} {inside}", ""),
@@ -62,7 +62,9 @@ def both(cluster: str, migrated: str) -> Iterator[Practices]:
 @pytest.fixture(params=[True, False], ids=["compiled", "ordinary"])
 async def api(both: Practices, request: pytest.FixtureRequest) -> AsyncIterator[Api]:
     """Either road; whoever has no token is the public."""
-    async with serving(both.url, compile=request.param, limits=GENEROUS, API_KEYS="on", RATE_LIMIT="0") as client:
+    async with serving(
+        both.url, compile=request.param, limits=GENEROUS, API_KEYS="on", RATE_LIMIT="0", RATE_LIMIT_ANONYMOUS="0"
+    ) as client:
         yield client
 
 
@@ -171,7 +173,7 @@ async def test_what_a_role_may_not_ask_for_is_refused_however_it_is_selected(
     refused = {each: way for each in FIELDS if not (way := way_to(each, role)).is_open_to(role)}
     headers, found = both.ours.headers[role], {}
 
-    async with serving(both.url, limits=GENEROUS, API_KEYS="on", RATE_LIMIT="0") as api:
+    async with serving(both.url, limits=GENEROUS, API_KEYS="on", RATE_LIMIT="0", RATE_LIMIT_ANONYMOUS="0") as api:
         for coordinate, way in refused.items():
             document = way.document(both.ours, *DISGUISES[disguise])
             if problem := wrong(api, way, role, await ask(api, document, headers)):

@@ -29,7 +29,7 @@ def limits() -> Limits:
 @pytest.fixture
 async def api(database: str) -> AsyncIterator[Api]:
     """The ordinary road."""
-    async with serving(database, compile=False, limits=GENEROUS) as client:
+    async with serving(database, compile=False, limits=GENEROUS, DEADLINE="60") as client:
         yield client
 
 
@@ -46,6 +46,14 @@ def paths(value: Any, *path: str) -> Iterator[tuple[str, ...]]:
 
 def test_the_schema_leads_from_everywhere_to_everywhere() -> None:
     assert [root.name for root in ROOTS] == [
+        "locations",
+        "services",
+        "skills",
+        "resources",
+        "availabilityRules",
+        "availabilityExceptions",
+        "holidays",
+        "timeOffs",
         "availableAppointments",
         "appointments",
         "reservations",
@@ -59,8 +67,19 @@ def test_the_schema_leads_from_everywhere_to_everywhere() -> None:
         "Reservation",
         "Location",
         "Service",
+        "Skill",
+        "Resource",
+        "Requirement",
+        "Offering",
+        "AvailabilityRule",
+        "AvailabilityException",
+        "Holiday",
+        "TimeOff",
     }
     assert [leaf.name for leaf in LEAVES] == ["auditEntries", "apiKeys"]
+    second = {(step.target.name, last.name) for root in ROOTS for step, *rest in chains(root) for last in rest}
+    led = [type_ for type_ in TYPES if type_.name != "Holiday"]  # to that no link leads
+    assert second == {(type_.name, link.name) for type_ in led for link in links(type_)}
     assert all("history" in {link.name for link in links(type_)} for type_ in TYPES)
 
 

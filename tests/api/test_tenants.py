@@ -1,6 +1,7 @@
 """Tenants: of another business nobody learns anything, neither by an id of it, nor by a cursor, nor by a header."""
 
 import base64
+import re
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -37,11 +38,42 @@ DEEP = 1  # how many links an answer is followed, to find words of the other bus
 PAGE = "totalCount pageInfo {{ hasNextPage hasPreviousPage startCursor endCursor }} nodes {{ id }} edges {{ cursor }}"
 WHO = "{ viewer { principal role business { id name } } providers { nodes { firstName } } }"
 SOON = 'startTime: "2099-05-03T09:00:00Z", endTime: "2099-05-03T10:00:00Z"'
+HOURS = 'start: "09:00", end: "10:00"'
 # What a mutation is sent beside the id, so that only the id can be refused; an id of ours gives way to the one in question.
 BESIDE = {
     "appointmentBulkCreate": {"providerId": "provider", "": SOON},
+    "locationUpdate": {"": 'expectedVersion: 0, name: "x"'},
+    "serviceCreate": {"": 'name: "x", durationMinutes: 30'},
+    "serviceUpdate": {"id": "service", "": 'expectedVersion: 0, name: "x"'},
+    "skillUpdate": {"": 'expectedVersion: 0, name: "x"'},
+    "resourceCreate": {"": 'name: "x"'},
+    "resourceUpdate": {"id": "resource", "": 'expectedVersion: 0, name: "x"'},
+    "providerUpdate": {"": 'expectedVersion: 0, firstName: "x"'},
+    "providerSkillsSet": {"providerId": "provider", "skillIds": "skill"},
+    "providerServicesSet": {"providerId": "provider", "services": "{service}"},
     "reservationCreate": {"clientId": "client", "appointmentId": "free time"},
+    "reservationCreateAnyProvider": {"clientId": "client", "serviceId": "service", "": 'startsAt: "NOON"'},
+    "exposedAppointments": {"": 'date: "DATE", timeZone: "UTC"'},
     "apiKeyCreate": {"": 'name: "till", role: CLIENT'},
+    "weeklyScheduleSet": {
+        "providerId": "provider",
+        "": f"slotMinutes: 30, days: [{{weekday: MONDAY, intervals: [{{{HOURS}}}]}}]",
+    },
+    "availabilityRuleCreate": {"providerId": "provider", "": f"weekday: SATURDAY, slotMinutes: 30, {HOURS}"},
+    "availabilityRuleUpdate": {"id": "rule", "": "expectedVersion: 1, capacity: 2"},
+    "availabilityExceptionCreate": {"providerId": "provider", "": 'date: "2099-05-03", windows: []'},
+    "availabilityExceptionUpdate": {"id": "exception", "": "expectedVersion: 1, capacity: 2"},
+    "holidayCreate": {"": 'date: "2099-05-03", name: "x"'},
+    "holidayUpdate": {"id": "holiday", "": 'expectedVersion: 1, name: "x"'},
+    "timeOffCreate": {"providerId": "provider", "": 'startsAt: "2099-05-03T09:00:00Z", endsAt: "2099-05-03T10:00:00Z"'},
+    "timeOffUpdate": {"id": "time off", "": 'expectedVersion: 1, reason: "x"'},
+}
+# What a field is sent beside the argument that has the id.
+ARGUMENTS = {
+    "availableDates": 'from: "DATE", until: "DATE"',
+    "exposedAppointments": 'viewerKey: "x"',
+    "exposureReport": 'from: "NOON", until: "NOON"',
+    "explainAvailability": 'startsAt: "NOON"',
 }
 
 
@@ -54,17 +86,40 @@ class Place:
     field: str | None
     is_many: bool
 
-    def document(self, role: Role, ours: Practice) -> str:
-        """Ask, with `$id` in this place, for all that a role may ask for."""
+    def document(self, role: Role, ours: Practice, kind: str) -> str:
+        """Ask, with `$id` of a kind of thing in this place, for all that a role may ask for."""
         type_name, name = self.coordinate
         given = "[$id]" if self.is_many else "$id"
         if self.field is not None:
-            beside = {key: f'{key}: "{ours[row]}"' if key else row for key, row in BESIDE.get(name, {}).items()}
-            given = "{" + ", ".join((beside | {self.field: f"{self.field}: {given}"}).values()) + "}"
+            beside = {key: _written(key, row, ours) for key, row in BESIDE.get(name, {}).items()}
+            outer, _, inner = self.field.partition(".")
+            if inner:
+                beside_it = f'serviceId: "{ours["service"]}", ' if inner == "locationId" else ""
+                given = f"{{{beside_it}{inner}: {given}}}"
+            given = "{" + ", ".join((beside | {outer: f"{outer}: {given}"}).values()) + "}"
         target = get_named_type(_fields(type_name)[name].type).name
-        return (
-            f"{type_name.lower()} Q($id: ID!) {{ {name}({self.argument}: {given}) {{ {whole(target, role, DEEP)} }} }}"
+        arguments = f"{self.argument}: {given} {ARGUMENTS.get(name, '')}"
+        if self.argument == "serviceId":
+            arguments += f' providerId: "{ours["provider"]}"'
+        arguments = arguments.replace("NOON", ours.noon.isoformat()).replace("DATE", str(ours.noon.date()))
+        inside = (
+            f"... on {kind} {{ {whole(kind, role, DEEP)} }}" if is_node(target, kind) else whole(target, role, DEEP)
         )
+        return f"{type_name.lower()} Q($id: ID!) {{ {name}({arguments}) {{ __typename {inside} }} }}"
+
+    @property
+    def meant(self) -> tuple[str, ...]:
+        """The types whose ids are meant here, by the name of the place; all, where it does not say."""
+        name = (self.field or self.argument).rpartition(".")[2]
+        stem = re.sub("(^i|I)ds?$", "", name) or re.sub("(Update|Delete)$", "", self.coordinate[1])
+        named = stem[0].upper() + stem[1:]
+        return (named,) if named in TYPES else TYPES
+
+    def types(self, wall: str, role: Role) -> list[str]:
+        """The types whose ids a role asks for at a wall: what is meant at each, the rest at one, and by every other role."""
+        rest = [name for name in TYPES if name not in self.meant]
+        turn = [*WALLS].index(wall) + len(WALLS) * ([*Role].index(role) % 2)
+        return [*self.meant, *rest[turn :: 2 * len(WALLS)]]
 
 
 def places() -> Iterator[Place]:
@@ -76,8 +131,26 @@ def places() -> Iterator[Place]:
                 yield Place((owner, name), argument, None, _is_many(of))
             elif isinstance(named, GraphQLInputObjectType):
                 for field, inner in named.fields.items():
-                    if get_named_type(inner.type).name == "ID":
-                        yield Place((owner, name), argument, field, _is_many(inner))
+                    for path, found in _ids(field, inner):
+                        yield Place((owner, name), argument, path, _is_many(found))
+
+
+def _ids(field: str, of: Any) -> Iterator[tuple[str, Any]]:
+    """The ids of a field of an input: the field itself, or those of what it is a list of."""
+    named = get_named_type(of.type)
+    if named.name == "ID":
+        yield field, of
+    elif isinstance(named, GraphQLInputObjectType):
+        for name, inner in named.fields.items():
+            if get_named_type(inner.type).name == "ID":
+                yield f"{field}.{name}", inner
+
+
+def _written(key: str, row: str, ours: Practice) -> str:
+    """Write what stands beside an id: a row of ours, or what is in braces, as what something is a list of."""
+    if not key:
+        return row
+    return f'{key}: {{serviceId: "{ours[row[1:-1]]}"}}' if row.startswith("{") else f'{key}: "{ours[row]}"'
 
 
 def _is_many(of: Any) -> bool:
@@ -87,6 +160,11 @@ def _is_many(of: Any) -> bool:
 def _fields(type_name: str) -> Any:
     type_: Any = CONTRACT.type_map[type_name]
     return type_.fields
+
+
+def is_node(type_name: str, kind: str) -> bool:
+    """Whether what is asked for may be of any type, and this is one of those."""
+    return type_name == "Node" and any(each.name == "Node" for each in CONTRACT.type_map[kind].interfaces)  # type: ignore[attr-defined]
 
 
 def whole(type_name: str, role: Role, depth: int) -> str:
@@ -111,7 +189,10 @@ PLACES = list(places())
 LISTS = [each for each in sorted(ROLES) if "after" in _fields(each[0])[each[1]].args]
 WAYS_TO_LISTS = {role: [each for each in LISTS if way_to(each, role).is_open_to(role)] for role in Role}
 # One of every type that there is of another business, though the API finds only some of them.
-TYPES = ("Business", "Location", "Service", "Resource", "Provider", "Client", "Appointment", "Reservation", "ApiKey", "AuditEntry")  # fmt: skip
+TYPES = (
+    "Business", "Location", "Service", "Resource", "Skill", "Requirement", "Offering", "Provider", "Client", "Appointment", "Reservation",
+    "AvailabilityRule", "AvailabilityException", "Holiday", "TimeOff", "ApiKey", "AuditEntry",
+)  # fmt: skip
 
 
 def _asked(role: Role) -> list[Place]:
@@ -134,9 +215,14 @@ WALLS = {
 
 
 @pytest.fixture(params=WALLS)
-async def api(both: Practices, request: pytest.FixtureRequest) -> AsyncIterator[Api]:
+def wall(request: pytest.FixtureRequest) -> str:
     """Either road, with the second wall and without it."""
-    is_compiled, role = WALLS[request.param]
+    return str(request.param)
+
+
+@pytest.fixture
+async def api(both: Practices, wall: str) -> AsyncIterator[Api]:
+    is_compiled, role = WALLS[wall]
     served = serving(
         both.url, compile=is_compiled, limits=GENEROUS, API_KEYS="on", RATE_LIMIT="0", RATE_LIMIT_ANONYMOUS="0"
     )
@@ -160,30 +246,33 @@ def told(response: httpx2.Response) -> tuple[int, bytes]:
     return response.status_code, response.content
 
 
+def _reached(place: Place) -> tuple[Any, str]:
+    """The input type, and the field of it, in which a place is."""
+    assert place.field is not None
+    outer, _, inner = place.field.partition(".")
+    type_: Any = get_named_type(_fields(place.coordinate[0])[place.coordinate[1]].args[place.argument].type)
+    return (get_named_type(type_.fields[outer].type), inner) if inner else (type_, outer)
+
+
 def test_every_place_that_takes_an_id_is_known() -> None:
     inputs = [type_ for type_ in CONTRACT.type_map.values() if isinstance(type_, GraphQLInputObjectType)]
     fields = [
         (type_, name) for type_ in inputs for name, of in type_.fields.items() if get_named_type(of.type).name == "ID"
     ]
-    reached = {
-        (get_named_type(_fields(place.coordinate[0])[place.coordinate[1]].args[place.argument].type), place.field)
-        for place in PLACES
-        if place.field is not None
-    }
+    reached = {_reached(place) for place in PLACES if place.field is not None}
 
     assert {(type_.name, name) for type_, name in fields} == {(type_.name, name) for type_, name in reached}
     assert {place.coordinate[0] for place in PLACES} == {"Query", "Mutation"}
 
 
-@pytest.mark.parametrize("role", Role, ids=lambda role: f"{role.value}-{len(_asked(role)) * len(TYPES)}-cells")
-async def test_an_id_of_another_business_is_an_id_of_nothing(api: Api, both: Practices, role: Role) -> None:
+@pytest.mark.parametrize("role", Role, ids=lambda role: f"{role.value}-{len(_asked(role))}-places")
+async def test_an_id_of_another_business_is_an_id_of_nothing(api: Api, both: Practices, wall: str, role: Role) -> None:
     before = dump(both.url, THEIR_BUSINESS)
     headers, theirs, leaks = both.ours.headers[role], both.theirs.ids(), []
 
     for place in _asked(role):
-        document = place.document(role, both.ours)
-        for type_name in TYPES:
-            as_person = document.replace(
+        for type_name in place.types(wall, role):
+            as_person = place.document(role, both.ours, type_name).replace(
                 "role: CLIENT", "role: PROVIDER" if type_name == "Provider" else "role: CLIENT"
             )
             known = await send(api, as_person, headers, id=theirs[type_name])
@@ -201,14 +290,16 @@ async def test_the_ids_that_are_nothing_to_others_are_something_to_their_own(api
     found: dict[str, list[str]] = {}
     for place in PLACES:
         if place.coordinate[0] == "Query" and place.field is None:
-            document = place.document(Role.ADMIN, both.theirs)
             for type_name in TYPES:
+                document = place.document(Role.ADMIN, both.theirs, type_name)
                 answer = await send(api, document, both.theirs.headers[Role.ADMIN], id=both.theirs.ids()[type_name])
                 if THEIR_WORD in answer.text:
                     found.setdefault(place.coordinate[1], []).append(type_name)
 
-    nodes = ["Business", "Location", "Service", "Provider", "Client", "Appointment", "Reservation"]
-    one = {name: [name.capitalize()] for name in ("appointment", "reservation", "provider", "client")}
+    nodes = [name for name in TYPES if name not in ("ApiKey", "AuditEntry")]
+    one = {
+        f"{name[0].lower()}{name[1:]}": [name] for name in TYPES if f"{name[0].lower()}{name[1:]}" in _fields("Query")
+    }
     assert found == {**one, "node": nodes, "nodes": nodes}
 
 

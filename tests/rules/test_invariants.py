@@ -585,3 +585,68 @@ def test_events_tell_ids_and_times_and_nothing_personal(practice: Practice, sql:
     ((told,),) = sql("SELECT string_agg(data::text, ' ') FROM events")
 
     assert not [word for word in ("Charles", "Babbage", "Ada", "hurts") if word in told]
+
+
+def test_what_is_agreed_on_is_stamped_and_frozen(practice: Practice, sql: Sql) -> None:
+    service = practice.insert(
+        "services", name="Analysis", duration="00:10:00", price=40, currency="EUR", cancel_cutoff="02:00:00"
+    )
+    terms = "SELECT price, currency, duration, cancel_cutoff FROM reservations"
+    agreed = [(40, "EUR", timedelta(minutes=10), timedelta(hours=2))]
+
+    reservation = practice.reserve(
+        practice.publish(service_id=service), price=1, currency="USD", duration="01:00:00", cancel_cutoff="0"
+    )
+
+    assert sql(terms) == agreed
+    sql("UPDATE services SET price = 90, currency = 'CHF', duration = '00:15:00', cancel_cutoff = '0'")
+    practice.become(reservation, "CONFIRMED")
+    sql(
+        "UPDATE reservations SET price = NULL, currency = NULL, duration = NULL, cancel_cutoff = '9 days', note = 'new'"
+    )
+    assert sql(terms) == agreed
+
+
+def test_without_a_service_the_appointment_is_as_long_as_it_is_and_costs_nothing(practice: Practice, sql: Sql) -> None:
+    practice.reserve(practice.publish())
+
+    assert sql("SELECT service_id, price, currency, duration, cancel_cutoff FROM reservations") == [
+        (None, None, None, timedelta(minutes=15), timedelta(0))
+    ]
+
+
+@pytest.mark.parametrize("is_published_for_another", [True, False])
+def test_a_service_is_chosen_only_of_those_that_the_provider_gives(
+    practice: Practice, *, is_published_for_another: bool
+) -> None:
+    chosen, other = (practice.insert("services", name=name) for name in ("Analysis", "Another"))
+    appointment = practice.publish(service_id=other if is_published_for_another else None)
+
+    with pytest.raises(CheckViolation) as refused:
+        practice.reserve(appointment, service_id=chosen)
+
+    assert rule(refused) == ("23514", "service_is_offered")
+
+
+def test_nothing_is_reserved_beyond_the_horizon(practice: Practice, sql: Sql) -> None:
+    sql("UPDATE businesses SET maximum_horizon = '7 days'")
+
+    with pytest.raises(CheckViolation) as refused:
+        practice.reserve(practice.publish())
+
+    assert rule(refused) == ("23514", "booked_within_horizon")
+
+
+def test_claims_on_one_unit_never_overlap(practice: Practice, sql: Sql) -> None:
+    room = practice.insert("resources", name="Room 1")
+    first = practice.reserve(practice.publish(), resource_id=room)
+
+    with pytest.raises(ExclusionViolation) as refused:
+        sql(
+            "INSERT INTO resource_claims SELECT business_id, %s, resource_id, unit, uuidv7(), busy_from, busy_until"
+            " FROM resource_claims WHERE reservation_id = %s",
+            practice.reserve(practice.publish("2027-05-03 10:00Z")),
+            first,
+        )
+
+    assert rule(refused) == ("23P01", "unit_is_free")

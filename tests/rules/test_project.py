@@ -187,7 +187,11 @@ def test_every_refusal_has_its_code_and_every_code_its_refusal() -> None:
 
     assert sorted(codes) == sorted(code.value for code in UserErrorCode)
     shared = {code: sorted(names) for code, names in codes.items() if len(names) > 1}
-    assert shared == {"INVALID_INPUT": ["HostTaken", "InvalidInput"]}
+    assert shared == {
+        "INVALID_INPUT": ["HorizonsCross", "HostTaken", "InvalidInput"],
+        "SLOT_UNAVAILABLE": ["NobodyAvailable", "ResourceInUse", "SlotUnavailable"],
+        "TOO_MANY_ROWS": ["TooManyAppointments", "TooManyRows"],
+    }
 
 
 def test_every_refusal_has_a_sentence() -> None:

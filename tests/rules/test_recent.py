@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from schema.recent import Recent
+from resolvers.recent import Recent
 
 MOST = 10
 

@@ -107,7 +107,7 @@ def test_the_server_is_given_every_setting_that_an_operator_may_want_and_no_othe
 
     assert handed_on <= known
     assert known - given.keys() == ours
-    assert given.keys() - handed_on == {"DATABASE_URL", "WORKERS", "FORWARDED_ALLOW_IPS"}
+    assert given.keys() - handed_on == {"DATABASE_URL", "WORKERS", "BACKGROUND", "FORWARDED_ALLOW_IPS"}
 
 
 def test_only_those_who_change_tables_or_logins_know_the_owners_password() -> None:
@@ -303,7 +303,7 @@ def test_only_nginx_can_be_reached_from_outside() -> None:
 
     assert published == {"nginx": ["80:80", "443:443"]}
     assert COMPOSE["networks"]["data"] == {"internal": True}
-    assert all(SERVICES[name]["networks"] == ["data"] for name in ("postgres", "migrate", "login", "valkey"))
+    assert all(SERVICES[name]["networks"] == ["data"] for name in ("postgres", "migrate", "login", "worker", "valkey"))
 
 
 def test_the_store_of_rates_is_there_for_those_who_want_it() -> None:
@@ -325,11 +325,13 @@ def test_each_service_starts_when_what_it_needs_is_there() -> None:
         "migrate": {"postgres": "service_healthy"},
         "login": {"migrate": "service_completed_successfully"},
         "web": {"postgres": "service_healthy", "login": "service_completed_successfully"},
+        "worker": {"login": "service_completed_successfully"},
         "valkey": {},
         "nginx": {"web": "service_healthy"},
     }
     assert all("test" in SERVICES[name]["healthcheck"] for name in ("postgres", "web", "nginx", "valkey"))
-    assert all(SERVICES[name]["restart"] == "unless-stopped" for name in ("postgres", "web", "nginx", "valkey"))
+    lasting = ("postgres", "web", "worker", "nginx", "valkey")
+    assert all(SERVICES[name]["restart"] == "unless-stopped" for name in lasting)
     assert (SERVICES["migrate"]["restart"], SERVICES["login"]["restart"]) == ("no", "no")
 
 
@@ -345,11 +347,19 @@ def test_the_server_believes_its_proxy_and_the_proxy_finds_the_server() -> None:
     assert "HOST=0.0.0.0" in environment.split()
 
 
-def test_the_image_is_built_once_and_used_twice() -> None:
+def test_the_image_is_built_once_and_used_by_three() -> None:
     assert [name for name, service in SERVICES.items() if "build" in service] == ["migrate"]
     assert SERVICES["migrate"]["image"] == SERVICES["web"]["image"]
     assert SERVICES["migrate"]["command"] == ["python", "-m", "server", "migrate"]
+    assert SERVICES["worker"]["image"] == SERVICES["web"]["image"]
     assert SERVICES["login"]["image"] == SERVICES["postgres"]["image"]
+
+
+def test_what_is_done_in_the_background_is_done_by_one_service_alone() -> None:
+    assert SERVICES["worker"]["command"] == ["python", "-m", "server", "worker"]
+    assert SERVICES["worker"]["environment"]["DATABASE_URL"] == SERVICES["web"]["environment"]["DATABASE_URL"]
+    assert SERVICES["worker"]["healthcheck"] == {"disable": True}  # that of the image asks a server
+    assert SERVICES["web"]["environment"]["BACKGROUND"] == "off"
 
 
 def test_the_image_does_not_run_as_root_and_has_no_build_tools() -> None:

@@ -17,7 +17,15 @@ from typing import Any
 import httpx2
 import psycopg
 import pytest
-from graphql import GraphQLEnumType, GraphQLInputObjectType, GraphQLObjectType, get_introspection_query, get_named_type
+from graphql import (
+    GraphQLArgument,
+    GraphQLEnumType,
+    GraphQLInputObjectType,
+    GraphQLObjectType,
+    get_introspection_query,
+    get_named_type,
+    is_required_argument,
+)
 from sqlalchemy.engine import make_url
 
 from models.business import DEFAULT_BUSINESS
@@ -291,10 +299,20 @@ def misspelt() -> Iterator[tuple[str, dict[str, Any]]]:
         assert root is not None
         for field, each in root.fields.items():
             for argument, given in each.args.items():
+                others = [f", {name}: {RIGHT[str(one.type)]}" for name, one in each.args.items() if needs(one, given)]
                 for value in wrong(get_named_type(given.type)):
-                    asked = f"{field}({argument}: {{}}) {{{{ __typename }}}}"
+                    asked = f"{field}({argument}: {{}}{''.join(others)}) {{{{ __typename }}}}"
                     yield f"{kind} {{ {asked.format(literal(value))} }}", {}
                     yield f"{kind}($v: {given.type}) {{ {asked.format('$v')} }}", {"v": value}
+
+
+# What stands in a required argument that is not misspelt.
+RIGHT = {"Date!": '"2027-05-03"', "DateTime!": '"2027-05-03T09:00:00Z"', "ID!": '"x"', "String!": '"x"'}
+RIGHT["AvailabilityFilter!"] = "{{}}"
+
+
+def needs(argument: GraphQLArgument, instead_of: GraphQLArgument) -> bool:
+    return argument is not instead_of and is_required_argument(argument)
 
 
 def wrong(type_: Any) -> Iterator[Any]:

@@ -133,6 +133,7 @@ def test_what_is_no_question_is_not_counted(server: Running) -> None:
 
 
 def test_nobody_and_no_document_is_named(server: Running) -> None:
+    until(lambda: "holdfast_publication_total" in httpx2.get(f"{server.url}/metrics").text, within=30)
     for body in (COMPILED, ORDINARY, INVALID, NO_QUERY, CREATE):
         httpx2.post(f"{server.url}/graphql", json={**body, "extensions": {"for": "Ada"}})
 
@@ -141,7 +142,7 @@ def test_nobody_and_no_document_is_named(server: Running) -> None:
     labels = {label for family in text_string_to_metric_families(answer.text) for sample in family.samples for label in sample.labels.items()}  # fmt: skip
     assert labels == {
         *(("road", road) for road in ("compiled", "ordinary", "refused")),
-        *(("outcome", outcome) for outcome in ("found", "made")),
+        *(("outcome", outcome) for outcome in ("found", "made", "published", "removed", "affected")),
         *(("le", bound) for bound in (*map(str, BUCKETS), "+Inf")),
     }
     assert answer.headers["content-type"] == "text/plain; version=0.0.4; charset=utf-8"
@@ -155,9 +156,8 @@ def test_the_files_of_the_counts_go_with_the_server(database: str, tmp_path: Pat
     folder.mkdir()
 
     with running(tmp_path / "server.log", DATABASE_URL=database, TMPDIR=str(folder)):
-        meanwhile = [path.name for path in folder.glob("holdfast-metrics-*/*")]
+        until(lambda: {path.name for path in folder.glob("holdfast-metrics-*/*")} == {"0", "background"}, within=30)
 
-    assert meanwhile == ["0"]
     assert list(folder.iterdir()) == []
 
 
