@@ -6,31 +6,44 @@ from typing import Any
 
 FOLDER = Path(__file__).parent
 FORMAT = "https://schema.getpostman.com/json/collection/v2.1.0/collection.json"
-# In this order they make a booking; whatever is not named stands between, and to cancel comes last.
+# In this order they make a booking; whatever is not named stands between. To cancel and to delete comes last: what is referred
+# to by then cannot be deleted, so some things are created once more.
 FIRST = (
-    "viewer",
-    "providerCreate",
-    "clientCreate",
-    "appointmentBulkCreate",
-    "availableAppointments",
-    "reservationCreate",
-    "reservationConfirm",
+    *("viewer", "providerCreate", "providerUpdate", "clientCreate", "locationCreate", "skillCreate", "resourceCreate"),
+    *("serviceCreate", "providerSkillsSet", "providerServicesSet", "appointmentBulkCreate", "availableAppointments"),
+    *("reservationCreate", "reservationConfirm", "availabilityRuleCreate", "availabilityExceptionCreate"),
+    *("holidayCreate", "timeOffCreate"),
 )
-LAST = ("reservationCancel", "clientErase")
+LAST = (
+    *("reservationCancel", "availabilityRuleDelete", "availabilityExceptionDelete", "holidayDelete", "timeOffDelete"),
+    *("weeklyScheduleDelete", "serviceCreate", "serviceDelete", "resourceCreate", "resourceDelete"),
+    *("skillCreate", "skillDelete", "locationCreate", "locationDelete", "clientErase"),
+)
 # What an answer tells the requests after it: the variable, and where its value stands.
 KEPT = {
     "viewer": ("version", "viewer?.business?.version"),
     "providerCreate": ("provider", "providerCreate?.provider?.id"),
     "clientCreate": ("client", "clientCreate?.client?.id"),
+    "locationCreate": ("location", "locationCreate?.location?.id"),
+    "skillCreate": ("skill", "skillCreate?.skill?.id"),
+    "resourceCreate": ("resource", "resourceCreate?.resource?.id"),
+    "serviceCreate": ("service", "serviceCreate?.service?.id"),
+    "availabilityRuleCreate": ("rule", "availabilityRuleCreate?.availabilityRule?.id"),
+    "availabilityExceptionCreate": ("exception", "availabilityExceptionCreate?.availabilityException?.id"),
+    "holidayCreate": ("holiday", "holidayCreate?.holiday?.id"),
+    "timeOffCreate": ("timeoff", "timeOffCreate?.timeOff?.id"),
     "appointmentBulkCreate": ("appointment", "appointmentBulkCreate?.appointments?.nodes[0]?.id"),
     "availableAppointments": ("appointment", "availableAppointments?.nodes[0]?.id"),
     "reservationCreate": ("reservation", "reservationCreate?.reservation?.id"),
     "apiKeyCreate": ("apikey", "apiKeyCreate?.apiKey?.id"),
 }
-VARIABLES = ("apikey", "provider", "client", "appointment", "reservation")
+VARIABLES = (
+    *("apikey", "provider", "client", "location", "skill", "resource", "service", "rule", "exception", "holiday"),
+    *("timeoff", "appointment", "reservation"),
+)
 ABOUT = (
     "One request for each operation of the API. Send them from the top: each answer fills in the ids that the next "
-    "requests need. The variable baseUrl names the server. In development mode no token is needed, save for businessCreate, "
+    "requests need; what is deleted at the end is first created once more. The variable baseUrl names the server. In development mode no token is needed, save for businessCreate, "
     "which only an OPERATOR may send."
 )
 
