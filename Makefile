@@ -27,6 +27,7 @@ format: $(READY)
 
 bench: $(READY)      ## our figures beside the physical limit, in one run
 	$(BIN)/python -m bench
+	$(BIN)/python -m bench.supply
 
 schema: $(READY)     ## print the contract to docs/schema.graphql
 	$(BIN)/python -m server schema > docs/schema.graphql

@@ -2,7 +2,6 @@
 
 import argparse
 import json
-import platform
 import tempfile
 from contextlib import ExitStack
 from pathlib import Path
@@ -14,7 +13,7 @@ from bench import npm, statements
 from bench.bulk import bulks, pages
 from bench.contestants import Stage
 from bench.layouts import Layout, layouts, measured, place_database
-from bench.processes import all_cores, say
+from bench.processes import POSTGRES, all_cores, machine, say
 from bench.ratios import ratios
 from bench.report import table
 from bench.servers import ours
@@ -23,8 +22,6 @@ from server.migration import migrate
 from server.postgres import embedded
 
 RESULTS = Path(__file__).parent / "results.json"
-# Enough for everybody's connections at once, and for the table to stay in memory.
-POSTGRES = {"shared_buffers": "1GB", "max_wal_size": "8GB", "max_connections": "400"}
 
 
 def main() -> None:
@@ -68,7 +65,7 @@ def everything(world: World, asked: argparse.Namespace) -> dict[str, Any]:
         world.grow(asked.largest)
         flat[f"{asked.largest:,}"] = pages(world)
     results = {
-        "machine": _machine(world),
+        "machine": machine(world.url),
         "appointments": asked.appointments,
         "length": {"rounds": asked.rounds, "seconds": asked.seconds},
         "layouts": found,
@@ -103,13 +100,6 @@ def _bulk(world: World, asked: argparse.Namespace) -> tuple[dict[str, float], fl
         rss_mb = server.worker_mb()
     world.release()
     return bulk, round(rss_mb, 1)
-
-
-def _machine(world: World) -> dict[str, Any]:
-    with psycopg.connect(world.url) as connection:
-        row = connection.execute("SHOW server_version").fetchone()
-    assert row is not None
-    return {"cores": len(all_cores()), "python": platform.python_version(), "postgres": row[0]}
 
 
 if __name__ == "__main__":

@@ -106,22 +106,16 @@ class Stage:
 
     def _loaded(self, name: str, server: Server, requests: list[Request], needs: str, token: str = "") -> Contestant:
         def run(seconds: float) -> Figures:
-            return self._load(server, requests, Work(seconds, needs, again=True, token=token))
+            return loaded(self.layout, server, requests, Work(seconds, needs, again=True, token=token))
 
         return Contestant(name, run, server.process)
 
     def _reserving(self, name: str, server: Server, token: str = "") -> Contestant:
         def run(seconds: float) -> Figures:
             requests = list(questions.reserves(self.world, int(seconds * MOST_A_SECOND)))
-            return self._load(server, requests, Work(seconds, A_RESERVATION, again=False, token=token))
+            return loaded(self.layout, server, requests, Work(seconds, A_RESERVATION, again=False, token=token))
 
         return Contestant(name, run, server.process, writes=True)
-
-    def _load(self, server: Server, requests: list[Request], work: Work) -> Figures:
-        share = -(-self.layout.connections // server.workers)
-        job = Job(work, server.port, self.layout.connections, share, family(server.process))
-        with on(self.layout.generator):
-            return measure(job, requests)
 
     def _pgbench(self, name: str, sent: Sent, *, writes: bool = False) -> Contestant:
         def run(seconds: float) -> Figures:
@@ -129,6 +123,14 @@ class Stage:
                 return pgbench(self.world, sent, connections=self.layout.connections, seconds=seconds)
 
         return Contestant(name, run, writes=writes)
+
+
+def loaded(layout: Layout, server: Server, requests: list[Request], work: Work) -> Figures:
+    """Load a server from where the layout has the load generator."""
+    share = -(-layout.connections // server.workers)
+    job = Job(work, server.port, layout.connections, share, family(server.process))
+    with on(layout.generator):
+        return measure(job, requests)
 
 
 def _the_provider(sent: Sent) -> UUID:

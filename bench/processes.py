@@ -1,6 +1,7 @@
 """Processes: starting what is measured, where it runs, and reading what it costs."""
 
 import os
+import platform
 import signal
 import socket
 import subprocess
@@ -9,12 +10,15 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import httpx2
 import psycopg
 
 ROOT = Path(__file__).parent.parent
 TICK = os.sysconf("SC_CLK_TCK")
+# Enough for everybody's connections at once, and for the table to stay in memory.
+POSTGRES = {"shared_buffers": "1GB", "max_wal_size": "8GB", "max_connections": "400"}
 Cores = frozenset[int]
 
 
@@ -23,7 +27,7 @@ def say(what: str) -> None:
 
 
 def environment(**more: str) -> dict[str, str]:
-    return {**os.environ, **more}
+    return {**os.environ, "BACKGROUND": "off", **more}
 
 
 def cpu(processes: list[int]) -> float:
@@ -72,6 +76,14 @@ def pin(processes: list[int], cores: Cores) -> None:
             os.sched_setaffinity(process, cores)
         except ProcessLookupError:
             continue
+
+
+def machine(url: str) -> dict[str, Any]:
+    """Tell on what all of it runs."""
+    with psycopg.connect(url) as connection:
+        row = connection.execute("SHOW server_version").fetchone()
+    assert row is not None
+    return {"cores": len(all_cores()), "python": platform.python_version(), "postgres": row[0]}
 
 
 @contextmanager

@@ -10,10 +10,10 @@ from sqlalchemy import Select, literal_column, make_url, select
 from bench.questions import READ, RESERVE, SIZE, read_of, reserve_of
 from compiler.plan import Plan
 from models import Appointment, Provider
-from models.availability import Availability, available, narrow
 from models.business import DEFAULT_BUSINESS
 from models.page import Listed, Page, Place, select_page
 from models.relations import BY_START
+from models.search import Availability, free
 from models.viewer import Role, Viewer
 from resolvers.context import Context
 from schema.execution import Documents, Question
@@ -112,7 +112,7 @@ def page_of(provider: str, after: tuple[Any, ...] | None, size: int) -> str:
 
 
 def _free(provider: UUID) -> Select[Any]:
-    return narrow(available(DEFAULT_BUSINESS), Availability(provider_id=provider))
+    return free(DEFAULT_BUSINESS, Availability(provider_id=provider))
 
 
 def _literal(statement: Select[Any]) -> str:
