@@ -102,7 +102,7 @@ class Tree:
         values = [context.located(site.read(variables)) for site in self.sites]
         for root in self.selection:
             if root.site is not None:
-                values[root.site] = asked(root.declared, values[root.site], context)
+                values[root.site] = asked(root, values[root.site], context)
         return values
 
     def compiled(self, values: list[Any], sight: Sight) -> "list[Compiled] | Why":

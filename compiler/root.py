@@ -14,6 +14,7 @@ from models.idempotency_key import Key
 from models.viewer import Sight
 from resolvers.context import Context
 from resolvers.nodes import FOUND_BY_ID, Sought, sought_all
+from resolvers.writes import Request
 from schema.declaration import Asking, Clock, FirstListed, Found, FoundAll, Listed, Tallied, Written
 
 
@@ -43,12 +44,15 @@ class Submitted:
     key: Key | None
 
 
-def asked(declared: Any, value: Any, context: Context) -> Any:
+def asked(field: Selected, value: Any, context: Context) -> Any:
     """Complete what a root field's own function read."""
+    declared = field.declared
     if isinstance(declared, FoundAll):
         return Several.of(sought_all(value))
     if isinstance(declared, Written):
         return Submitted(value.wanted, value.key(context, declared.write))
+    if isinstance(value, Request):  # a write of several statements
+        raise OrdinaryRoad(f"{field.parent}.{field.name} is answered by Python")
     return value
 
 

@@ -132,12 +132,13 @@ def test_what_is_no_question_is_not_counted(server: Running) -> None:
     assert requests(asked(server.url)) == (0, 0, 0)
 
 
-def test_nobody_and_no_document_is_named(server: Running) -> None:
-    until(lambda: "holdfast_publication_total" in httpx2.get(f"{server.url}/metrics").text, within=30)
-    for body in (COMPILED, ORDINARY, INVALID, NO_QUERY, CREATE):
-        httpx2.post(f"{server.url}/graphql", json={**body, "extensions": {"for": "Ada"}})
+def test_nobody_and_no_document_is_named(database: str, tmp_path: Path) -> None:
+    with running(tmp_path / "server.log", DATABASE_URL=database, BACKGROUND="on") as server:
+        until(lambda: "holdfast_publication_total" in httpx2.get(f"{server.url}/metrics").text, within=30)
+        for body in (COMPILED, ORDINARY, INVALID, NO_QUERY, CREATE):
+            httpx2.post(f"{server.url}/graphql", json={**body, "extensions": {"for": "Ada"}})
 
-    answer = httpx2.get(f"{server.url}/metrics")
+        answer = httpx2.get(f"{server.url}/metrics")
 
     labels = {label for family in text_string_to_metric_families(answer.text) for sample in family.samples for label in sample.labels.items()}  # fmt: skip
     assert labels == {
@@ -155,7 +156,7 @@ def test_the_files_of_the_counts_go_with_the_server(database: str, tmp_path: Pat
     folder = tmp_path / "temporary"
     folder.mkdir()
 
-    with running(tmp_path / "server.log", DATABASE_URL=database, TMPDIR=str(folder)):
+    with running(tmp_path / "server.log", DATABASE_URL=database, TMPDIR=str(folder), BACKGROUND="on"):
         until(lambda: {path.name for path in folder.glob("holdfast-metrics-*/*")} == {"0", "background"}, within=30)
 
     assert list(folder.iterdir()) == []
