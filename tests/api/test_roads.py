@@ -41,7 +41,7 @@ from tests.world import FOREIGN, Bearer, imagine
 
 # When a field refuses at once, graphql-core forgets the coroutines of its siblings: they hold nothing that is missed.
 pytestmark = pytest.mark.filterwarnings("ignore:coroutine '.*' was never awaited:RuntimeWarning")
-PARTS, DOCUMENTS_EACH = 10, 202
+PARTS, DOCUMENTS_EACH = 7, 202
 DISTINCT, CLEAN, COMPILED = 0.9, 0.75, 0.70
 READ = 1  # documents of a part that put something on record
 EXAMPLES = sorted(
