@@ -1,13 +1,19 @@
 """Changes of what is supplied that reach far: to very many providers, to times far ahead, and to what was submitted."""
 
+import asyncio
 from datetime import timedelta
 
+import psycopg
 import pytest
 
 from models.node_id import encode
 from resolvers.generation import due_businesses, extend
 from tests.conftest import Api
-from tests.rota import Sql, insert, published, rule, times
+from tests.rota import Sql, day, insert, key, published, rule, times, until, waiting
+
+IN_TURN = """
+SELECT count(*) FROM pg_locks
+ WHERE NOT granted AND locktype = 'advisory' AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"""
 
 
 async def test_a_change_of_very_many_providers_is_left_to_the_worker(
@@ -70,3 +76,32 @@ async def test_what_was_submitted_for_a_service_goes_with_the_offering_and_comes
 
     assert hidden == []
     assert (await api(free))["availableAppointments"]["nodes"] == [{"id": only}]
+
+
+async def test_a_rule_that_is_made_while_its_service_changes_is_published_as_the_service_then_is(
+    api: Api, sql: Sql, database: str
+) -> None:
+    ada, bob = await api.provider(), await api.provider("Bob")
+    cut = insert(sql, "services", name="Cut", duration=timedelta(minutes=30))
+    for each in (ada, bob):
+        insert(sql, "offerings", provider_id=key(each), service_id=cut)
+    rule(sql, ada, [3], "09:00-11:00", slot=None, service_id=cut)
+    await published(api, providerIds=[ada])
+    longer = """mutation ($id: ID!) { serviceUpdate(input: {id: $id, expectedVersion: 1, durationMinutes: 60}) {
+        published { created removed } userErrors { code } } }"""
+    make = """mutation ($input: AvailabilityRuleCreateInput!) { availabilityRuleCreate(input: $input) {
+        published { created } userErrors { code } } }"""
+    dates = {"validFrom": str(day(3)), "validUntil": str(day(3))}
+    wanted = {"providerId": bob, "start": "09:00", "end": "11:00", "timeZone": "UTC", **dates}
+
+    with psycopg.connect(database) as other:
+        other.execute("SELECT FROM providers WHERE id = %s FOR NO KEY UPDATE", [key(ada)])
+        changing = asyncio.create_task(api(longer, id=encode("Service", cut)))
+        await waiting(sql)
+        making = asyncio.create_task(api(make, input={**wanted, "serviceId": encode("Service", cut)}))
+        await until(sql, IN_TURN, answer=1)
+        assert not making.done()
+
+    assert (await changing)["serviceUpdate"] == {"published": {"created": 2, "removed": 4}, "userErrors": []}
+    assert (await making)["availabilityRuleCreate"] == {"published": {"created": 2}, "userErrors": []}
+    assert sql("SELECT DISTINCT ends_at - starts_at FROM appointments") == [(timedelta(minutes=60),)]
