@@ -52,3 +52,8 @@ def key_of(type_name: str, value: str, *field: str | int) -> UUID:
     if found != type_name:
         raise NotFound(*field, noun=noun(type_name))
     return key
+
+
+def key_if_given(type_name: str, value: str | None, *field: str | int) -> UUID | None:
+    """Read the key of a thing that need not be named."""
+    return None if value is None else key_of(type_name, value, *field)

@@ -73,6 +73,22 @@ class Changed:
         return Span(row.id, since, max(min(self.until, published), since), row.zones)
 
 
+@dataclass(frozen=True)
+class Expanded:
+    """What a provider's rules say for a span, and into how many slots of it that is cut."""
+
+    span: Span
+    stretches: Sequence[Stretch]
+    slots: int
+
+    @classmethod
+    def of(cls, span: Span, timetable: Timetable) -> "Expanded":
+        """Expand it: no zone is more than a day from UTC, and a window ends at most a day later."""
+        dates = (span.since - 2 * DAY).date(), (span.until + DAY).date()
+        stretches = timetable.stretches(span.provider_id, *dates)
+        return cls(span, stretches, sum(stretch.within(span.since, span.until) for stretch in stretches))
+
+
 async def republish(
     context: Context, statements: Statements, providers: Sequence[UUID], dates: tuple[date, date] | None = None
 ) -> Outcome:
@@ -155,13 +171,13 @@ async def _published(
         await statements.rows(generation.exceptions(viewer, keys)),
         await statements.rows(generation.holidays(viewer)),
     )
-    stretches = {span.provider_id: _stretches(timetable, span) for span in spans}
-    excessive = [span for span in spans if _slots(span, stretches[span.provider_id]) > MOST_OF_PROVIDER]
+    expanded = [Expanded.of(span, timetable) for span in spans]
+    excessive = [each for each in expanded if each.slots > MOST_OF_PROVIDER]
     if excessive:
-        await _refuse(viewer, statements, excessive, stretches)
-    kept = [span for span in spans if span not in excessive]
+        await _refuse(viewer, statements, excessive)
+    kept = [each for each in expanded if each.slots <= MOST_OF_PROVIDER]
     done = Outcome(providers=len(excessive), failed=len(excessive))
-    for batch in _batches(viewer, kept, stretches, tells_all=isinstance(wanted, Generation)):
+    for batch in _batches(viewer, kept, tells_all=isinstance(wanted, Generation)):
         await statements.rows(batch.lock())
         row = await statements.row(batch.publish())
         assert row is not None
@@ -169,18 +185,14 @@ async def _published(
     return done
 
 
-async def _refuse(
-    viewer: Viewer, statements: Statements, excessive: Sequence[Span], stretches: dict[UUID, list[Stretch]]
-) -> None:
+async def _refuse(viewer: Viewer, statements: Statements, excessive: Sequence[Expanded]) -> None:
     """Refuse to publish too much of one provider; whoever saved that is gone when the worker finds it, and others wait."""
-    first = excessive[0]
-    found = _slots(first, stretches[first.provider_id])
+    first, found = excessive[0].span.provider_id, excessive[0].slots
     if viewer.principal != WORKER:
-        provider = encode("Provider", first.provider_id)
-        raise TooManyAppointments(provider=provider, found=found, limit=MOST_OF_PROVIDER)
-    extra = {"business": viewer.business_id, "provider": first.provider_id, "found": found}
+        raise TooManyAppointments(provider=encode("Provider", first), found=found, limit=MOST_OF_PROVIDER)
+    extra = {"business": viewer.business_id, "provider": first, "found": found}
     log.error("rules make too many appointments", extra=extra)
-    await statements.rows(generation.give_up(viewer, excessive, zone.fingerprint()))
+    await statements.rows(generation.give_up(viewer, [each.span for each in excessive], zone.fingerprint()))
 
 
 def _spans(locked: Sequence[Row[Any]], wanted: Generation | Changed | None) -> list[Span]:
@@ -202,31 +214,19 @@ def _span(row: Row[Any], clock: datetime, wanted: Generation) -> Span:
     return Span(row.id, since, until, zone.fingerprint() if is_whole else row.zones)
 
 
-def _stretches(timetable: Timetable, span: Span) -> list[Stretch]:
-    """Expand what a provider's rules say: no zone is more than a day from UTC, and a window ends at most a day later."""
-    return timetable.stretches(span.provider_id, (span.since - 2 * DAY).date(), (span.until + DAY).date())
-
-
-def _slots(span: Span, stretches: Sequence[Stretch]) -> int:
-    return sum(stretch.within(span.since, span.until) for stretch in stretches)
-
-
-def _batches(
-    viewer: Viewer, spans: Sequence[Span], stretches: dict[UUID, list[Stretch]], *, tells_all: bool
-) -> Iterator[Batch]:
+def _batches(viewer: Viewer, expanded: Sequence[Expanded], *, tells_all: bool) -> Iterator[Batch]:
     """Gather so many providers as one statement writes in a moment."""
-    some: list[Span] = []
+    some: list[Expanded] = []
     size = 0
 
     def gathered() -> Batch:
-        own = [stretch for span in some for stretch in stretches[span.provider_id]]
-        return Batch(viewer.business_id, some, own, tells_all=tells_all)
+        stretches = [stretch for each in some for stretch in each.stretches]
+        return Batch(viewer.business_id, [each.span for each in some], stretches, tells_all=tells_all)
 
-    for span in spans:
-        slots = _slots(span, stretches[span.provider_id])
-        if some and size + slots > MOST_AT_ONCE:
+    for each in expanded:
+        if some and size + each.slots > MOST_AT_ONCE:
             yield gathered()
             some, size = [], 0
-        some, size = [*some, span], size + slots
+        some, size = [*some, each], size + each.slots
     if some:
         yield gathered()

@@ -6,7 +6,7 @@ from typing import Any
 import strawberry
 
 from models.any_provider import AnyProvider
-from models.node_id import key_of
+from models.node_id import key_if_given, key_of
 from models.text import note
 from resolvers import reservations
 from resolvers.writes import Request
@@ -44,7 +44,7 @@ class BookingMutation:
         DESK_OR_CLIENT,
     )
     def reservation_create_any_provider(self, input: ReservationCreateAnyProviderInput) -> Any:  # noqa: A002
-        location = None if input.location_id is None else key_of("Location", input.location_id, "locationId")
+        location = key_if_given("Location", input.location_id, "locationId")
         wish = AnyProvider(
             key_of("Client", input.client_id, "clientId"),
             key_of("Service", input.service_id, "serviceId"),

@@ -8,10 +8,10 @@ from models.business import ExposureVariant, NewBusiness, Revision
 from schema.access import EVERYBODY
 from schema.business import Business
 from schema.error import UserError, thing, user_errors
+from schema.root import KEY
 from schema.scalars import TimeZone
 from schema.supply import SupplyPayload
 
-KEY = "Sent again under the same key, a request is answered again. Kept for 24 hours."
 HOST = "Whoever asks at this host without a token browses this business: a name like practice.example, with no port."
 
 

@@ -2,7 +2,6 @@
 
 from enum import Enum
 from typing import Annotated, Any
-from uuid import UUID
 
 import strawberry
 
@@ -10,9 +9,9 @@ from models import text
 from models.catalogue import SoughtLocation, SoughtResource, SoughtService, SoughtSkill
 from models.location import LONGEST_POSTAL_CODE
 from models.money import checked_currency
-from models.node_id import key_of
+from models.node_id import key_if_given
 from models.refusal import InvalidInput
-from schema.filter import OrderDirection
+from schema.filter import STEP, OrderDirection
 from schema.money import PriceRange
 from schema.resource import ResourceKind
 from schema.service import ServicePriority
@@ -20,7 +19,6 @@ from schema.service import ServicePriority
 NameSearch = Annotated[
     str | None, strawberry.argument(description="Looked for in names, as it is, in capital letters or small ones.")
 ]
-STEP = "One step of an order; the next step tells apart what this one finds equal."
 
 
 @strawberry.input(description="What a list of locations is narrowed to.")
@@ -112,10 +110,10 @@ def services(filter_: ServiceFilter | None, search: str | None) -> SoughtService
         search=_search(search),
         active=wanted.active,
         priority=None if wanted.priority is None else tuple(dict.fromkeys(wanted.priority)),
-        skill_id=_key("Skill", wanted.skill_id),
-        resource_id=_key("Resource", wanted.resource_id),
-        location_id=_key("Location", wanted.location_id),
-        provider_id=_key("Provider", wanted.provider_id),
+        skill_id=key_if_given("Skill", wanted.skill_id, "skillId"),
+        resource_id=key_if_given("Resource", wanted.resource_id, "resourceId"),
+        location_id=key_if_given("Location", wanted.location_id, "locationId"),
+        provider_id=key_if_given("Provider", wanted.provider_id, "providerId"),
         **_prices(wanted.price),
     )
 
@@ -137,12 +135,8 @@ def skills(search: str | None) -> SoughtSkill:
 def resources(filter_: ResourceFilter | None, search: str | None) -> SoughtResource:
     """Read what a list of resources is narrowed to."""
     wanted = filter_ or ResourceFilter()
-    return SoughtResource(_search(search), wanted.kind, _key("Location", wanted.location_id))
+    return SoughtResource(_search(search), wanted.kind, key_if_given("Location", wanted.location_id, "locationId"))
 
 
 def _search(value: str | None) -> str | None:
     return None if value is None else text.name(value, "search")
-
-
-def _key(type_name: str, value: str | None) -> UUID | None:
-    return None if value is None else key_of(type_name, value, f"{type_name.lower()}Id")

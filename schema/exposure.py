@@ -10,7 +10,7 @@ from models import Provider
 from models.business import ExposureVariant
 from models.candidate import Exhibition
 from models.exposure_report import Span
-from models.node_id import key_of
+from models.node_id import key_if_given
 from models.page import DEFAULT_SIZE, Listed, Page
 from models.relations import BY_NAME
 from resolvers import exposures
@@ -128,6 +128,6 @@ class ExposureQuery:
         limit: Limit = None,
         offset: Offset = None,
     ) -> Any:
-        key = None if location_id is None else key_of("Location", location_id, "locationId")
+        key = key_if_given("Location", location_id, "locationId")
         page = Page.read(REPORTED, limit=limit, offset=offset)
         return await exposures.report(info.context, Span.read(from_, until, key), page)

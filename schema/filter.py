@@ -11,13 +11,15 @@ import strawberry
 
 from models import text
 from models.audit_entry import Wanted as WantedEntries
-from models.node_id import decode, key_of
+from models.node_id import decode, key_if_given, key_of
 from models.page import LARGEST_SIZE, Order, Sort
 from models.refusal import InvalidInput
 from models.reservation import Wanted
 from models.search import Availability, Local, TimeOfDay, span
 from schema.reservation import ReservationStatus
 from schema.scalars import LocalTime, TimeZone
+
+STEP = "One step of an order; the next step tells apart what this one finds equal."
 
 
 @strawberry.input(description="A half-open range of instants: `from` belongs to it, `until` does not.")
@@ -118,19 +120,19 @@ class OrderDirection(Enum):
     DESC = "DESC"
 
 
-@strawberry.input(description="One step of an order; the next step tells apart what this one finds equal.")
+@strawberry.input(description=STEP)
 class PersonOrder:
     field: PersonOrderField
     direction: OrderDirection = OrderDirection.ASC
 
 
-@strawberry.input(description="One step of an order; the next step tells apart what this one finds equal.")
+@strawberry.input(description=STEP)
 class AppointmentOrder:
     field: AppointmentOrderField
     direction: OrderDirection = OrderDirection.ASC
 
 
-@strawberry.input(description="One step of an order; the next step tells apart what this one finds equal.")
+@strawberry.input(description=STEP)
 class ReservationOrder:
     field: ReservationOrderField
     direction: OrderDirection = OrderDirection.ASC
@@ -151,10 +153,10 @@ def availability(filter_: AvailabilityFilter | None, time_zone: str | None = Non
             time_zone=filter_.time_zone or time_zone,
         ),
         provider_ids=_keys("Provider", filter_.provider_ids, "providerIds"),
-        location_id=_key("Location", filter_.location_id, "locationId"),
-        service_id=_key("Service", filter_.service_id, "serviceId"),
+        location_id=key_if_given("Location", filter_.location_id, "locationId"),
+        service_id=key_if_given("Service", filter_.service_id, "serviceId"),
         skill_ids=tuple(dict.fromkeys(skill_ids)) if skill_ids else None,
-        resource_id=_key("Resource", filter_.resource_id, "resourceId"),
+        resource_id=key_if_given("Resource", filter_.resource_id, "resourceId"),
         minimum_minutes=filter_.minimum_minutes,
     )
 
@@ -172,8 +174,8 @@ def reservations(filter_: ReservationFilter | None) -> Wanted:
     starts_from, starts_until = span(starts.from_, starts.until)
     return Wanted(
         status=None if filter_.status is None else tuple(dict.fromkeys(filter_.status)),
-        client_id=_key("Client", filter_.client_id, "clientId"),
-        provider_id=_key("Provider", filter_.provider_id, "providerId"),
+        client_id=key_if_given("Client", filter_.client_id, "clientId"),
+        provider_id=key_if_given("Provider", filter_.provider_id, "providerId"),
         starts_from=starts_from,
         starts_until=starts_until,
         affected=filter_.affected,
@@ -213,7 +215,3 @@ def _keys(type_name: str, values: Sequence[str] | None, field: str) -> tuple[UUI
     if len(values) > LARGEST_SIZE:
         raise InvalidInput(field, problem=f"{len(values)} ids are too many; {LARGEST_SIZE} are allowed.")
     return tuple(key_of(type_name, value, field, n) for n, value in enumerate(values))
-
-
-def _key(type_name: str, value: str | None, field: str) -> UUID | None:
-    return None if value is None else key_of(type_name, value, field)

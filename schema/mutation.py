@@ -5,7 +5,7 @@ from typing import Any
 import strawberry
 
 from models.api_key import read_id
-from models.node_id import key_of
+from models.node_id import key_if_given, key_of
 from models.person import Details
 from models.reservation import Change, Wish
 from models.text import note
@@ -148,7 +148,7 @@ class Mutation(CatalogueMutation, ScheduleMutation, GenerationMutation, BookingM
             key_of("Client", input.client_id, "clientId"),
             key_of("Appointment", input.appointment_id, "appointmentId"),
             note(input.note, "note"),
-            None if input.service_id is None else key_of("Service", input.service_id, "serviceId"),
+            key_if_given("Service", input.service_id, "serviceId"),
         )
         return Request(wish, input.idempotency_key)
 

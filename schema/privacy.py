@@ -18,6 +18,7 @@ from schema.access import EVERYBODY, allowed
 from schema.audit_entry import difference, type_of
 from schema.connection import maybe
 from schema.error import UserError, user_errors
+from schema.root import KEY
 
 MANAGERS_OR_CLIENT = allowed(Role.ADMIN, Role.MANAGER, Role.CLIENT)
 PERSON = ("id", "first_name", "last_name", "email", "phone", "time_zone", "created_at", "version")
@@ -59,9 +60,7 @@ class ClientExportPayload:
 @strawberry.input(description="A client who is to be forgotten.")
 class ClientEraseInput:
     client_id: strawberry.ID
-    idempotency_key: str | None = strawberry.field(
-        default=None, description="Sent again under the same key, a request is answered again. Kept for 24 hours."
-    )
+    idempotency_key: str | None = strawberry.field(default=None, description=KEY)
 
     def erasure(self) -> Erasure:
         return Erasure(key_of("Client", self.client_id, "clientId"))

@@ -4,7 +4,7 @@ from typing import Any
 
 import strawberry
 
-from models.node_id import key_of
+from models.node_id import key_if_given, key_of
 from models.parts import MOST_OFFERINGS, MOST_PARTS, Offered, OfferingSet, SkillSet, distinct
 from models.provider import FIELDS
 from resolvers.writes import Request
@@ -73,7 +73,7 @@ class OfferingInput:
 
     def wanted(self, n: int) -> Offered:
         path = ("services", n)
-        location = None if self.location_id is None else key_of("Location", self.location_id, *path, "locationId")
+        location = key_if_given("Location", self.location_id, *path, "locationId")
         return Offered(key_of("Service", self.service_id, *path, "serviceId"), location)
 
 

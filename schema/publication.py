@@ -14,6 +14,7 @@ from resolvers.publications import APPOINTMENTS, Published, WindowOutcome, publi
 from schema.access import EVERYBODY
 from schema.connection import PAGED, After, Before, First, Info, Last, page_of, several
 from schema.error import UserError, shown, user_errors
+from schema.root import KEY
 
 strawberry.enum(BulkMode, description=BulkMode.__doc__)
 strawberry.enum(ErrorPolicy, description=ErrorPolicy.__doc__)
@@ -38,9 +39,7 @@ class AppointmentBulkCreateInput:
     mode: BulkMode | None = BulkMode.ADD
     error_policy: ErrorPolicy | None = ErrorPolicy.REJECT_EVERYTHING
     dry_run: bool | None = strawberry.field(default=False, description="Tell what would happen, and write nothing.")
-    idempotency_key: str | None = strawberry.field(
-        default=None, description="Sent again under the same key, a request is answered again. Kept for 24 hours."
-    )
+    idempotency_key: str | None = strawberry.field(default=None, description=KEY)
 
 
 @strawberry.type(description="What became of one window.", directives=[EVERYBODY])

@@ -2,15 +2,14 @@
 
 import datetime as dt
 from enum import Enum
-from uuid import UUID
 
 import strawberry
 
 from models import availability_exception, availability_rule, holiday, time_off
-from models.node_id import key_of
+from models.node_id import key_if_given
 from models.search import span
 from models.span import Dates
-from schema.filter import DateTimeRange, LocalDateRange, OrderDirection
+from schema.filter import STEP, DateTimeRange, LocalDateRange, OrderDirection
 from schema.local_interval import Weekday
 
 OF_PROVIDER = "Of this provider."
@@ -75,25 +74,25 @@ class TimeOffOrderField(Enum):
     CREATED_AT = "id"
 
 
-@strawberry.input(description="One step of an order; the next step tells apart what this one finds equal.")
+@strawberry.input(description=STEP)
 class AvailabilityRuleOrder:
     field: AvailabilityRuleOrderField
     direction: OrderDirection = OrderDirection.ASC
 
 
-@strawberry.input(description="One step of an order; the next step tells apart what this one finds equal.")
+@strawberry.input(description=STEP)
 class AvailabilityExceptionOrder:
     field: AvailabilityExceptionOrderField
     direction: OrderDirection = OrderDirection.ASC
 
 
-@strawberry.input(description="One step of an order; the next step tells apart what this one finds equal.")
+@strawberry.input(description=STEP)
 class HolidayOrder:
     field: HolidayOrderField
     direction: OrderDirection = OrderDirection.ASC
 
 
-@strawberry.input(description="One step of an order; the next step tells apart what this one finds equal.")
+@strawberry.input(description=STEP)
 class TimeOffOrder:
     field: TimeOffOrderField
     direction: OrderDirection = OrderDirection.ASC
@@ -104,9 +103,9 @@ def rules(filter_: AvailabilityRuleFilter | None) -> availability_rule.Wanted:
     if filter_ is None:
         return availability_rule.Wanted()
     return availability_rule.Wanted(
-        provider_id=_key("Provider", filter_.provider_id, "providerId"),
-        location_id=_key("Location", filter_.location_id, "locationId"),
-        service_id=_key("Service", filter_.service_id, "serviceId"),
+        provider_id=key_if_given("Provider", filter_.provider_id, "providerId"),
+        location_id=key_if_given("Location", filter_.location_id, "locationId"),
+        service_id=key_if_given("Service", filter_.service_id, "serviceId"),
         weekday=None if filter_.weekday is None else filter_.weekday.number,
         date=filter_.date,
     )
@@ -116,14 +115,16 @@ def exceptions(filter_: AvailabilityExceptionFilter | None) -> availability_exce
     """Read the filter of a list of exceptions."""
     if filter_ is None:
         return availability_exception.Wanted()
-    return availability_exception.Wanted(_key("Provider", filter_.provider_id, "providerId"), dates(filter_.dates))
+    return availability_exception.Wanted(
+        key_if_given("Provider", filter_.provider_id, "providerId"), dates(filter_.dates)
+    )
 
 
 def holidays(filter_: HolidayFilter | None) -> holiday.Wanted:
     """Read the filter of a list of holidays."""
     if filter_ is None:
         return holiday.Wanted()
-    return holiday.Wanted(_key("Location", filter_.location_id, "locationId"), dates(filter_.dates))
+    return holiday.Wanted(key_if_given("Location", filter_.location_id, "locationId"), dates(filter_.dates))
 
 
 def time_offs(filter_: TimeOffFilter | None) -> time_off.Wanted:
@@ -131,13 +132,11 @@ def time_offs(filter_: TimeOffFilter | None) -> time_off.Wanted:
     if filter_ is None:
         return time_off.Wanted()
     starts = filter_.starts_at or DateTimeRange()
-    return time_off.Wanted(_key("Provider", filter_.provider_id, "providerId"), *span(starts.from_, starts.until))
+    return time_off.Wanted(
+        key_if_given("Provider", filter_.provider_id, "providerId"), *span(starts.from_, starts.until)
+    )
 
 
 def dates(range_: LocalDateRange | None) -> Dates:
     """Read a range of dates."""
     return Dates() if range_ is None else Dates.read(range_.from_, range_.until)
-
-
-def _key(type_name: str, value: str | None, field: str) -> UUID | None:
-    return None if value is None else key_of(type_name, value, field)

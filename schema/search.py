@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import strawberry
 
 from models.explanation import Time
-from models.node_id import key_of
+from models.node_id import key_if_given, key_of
 from models.page import Page
 from models.relation import Asked
 from models.relations import AVAILABLE_APPOINTMENTS, AVAILABLE_DATES, BY_START
@@ -65,7 +65,7 @@ class SearchQuery:
     async def explain_availability(
         self, info: Info, provider_id: strawberry.ID, starts_at: dt.datetime, service_id: strawberry.ID | None = None
     ) -> Any:
-        service = None if service_id is None else key_of("Service", service_id, "serviceId")
+        service = key_if_given("Service", service_id, "serviceId")
         return await explain(info.context, Time(key_of("Provider", provider_id, "providerId"), starts_at, service))
 
     @strawberry.field(
