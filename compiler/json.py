@@ -4,7 +4,14 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from graphql import GraphQLEnumType, GraphQLOutputType, get_named_type, is_non_null_type
+from graphql import (
+    GraphQLEnumType,
+    GraphQLOutputType,
+    get_named_type,
+    get_nullable_type,
+    is_list_type,
+    is_non_null_type,
+)
 from sqlalchemy import ColumnElement, Text, cast, func, literal_column
 
 from compiler.road import OrdinaryRoad
@@ -49,6 +56,10 @@ def or_nothing(value: ColumnElement[str], type_: GraphQLOutputType) -> ColumnEle
 def scalar(column: ColumnElement[Any], type_: GraphQLOutputType) -> ColumnElement[str]:
     """A value of a column as its GraphQL type shows it."""
     named = get_named_type(type_)
+    if is_list_type(get_nullable_type(type_)):
+        if named.name not in _LISTED:
+            raise OrdinaryRoad(f"lists of {named.name} are written by Python")
+        return _text(column)
     if isinstance(named, GraphQLEnumType):
         if any(name != value.value for name, value in named.values.items()):
             raise OrdinaryRoad(f"the database does not know the names of {named.name}")
@@ -101,6 +112,7 @@ def _quoted(column: ColumnElement[Any]) -> ColumnElement[str]:
     return joined(['"', cast(column, Text), '"'])
 
 
+_LISTED = ("Int", "String")
 _SCALARS = {
     "Boolean": _plain,
     "Int": _plain,

@@ -53,7 +53,7 @@ PRINCIPAL: Any = hole("principal", Text)
 REQUEST: Any = hole("request", Text)
 # A statement depends on whose rows a viewer sees, and on nothing else of them.
 VIEWERS = {
-    sight: Viewer(BUSINESS, PRINCIPAL, role, PERSON)
+    sight: Viewer(BUSINESS, PRINCIPAL, role, PERSON, told_role=ROLE)
     for sight, role in (
         (Sight.ALL, Role.ADMIN),
         (Sight.PROVIDER, Role.PROVIDER),

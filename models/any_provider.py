@@ -47,14 +47,14 @@ class AnyProvider:
     note: str | None = None
 
 
-def _is_booked(booking: type[Reservation]) -> ColumnElement[bool]:
+def is_booked(booking: type[Reservation]) -> ColumnElement[bool]:
     """Whether a reservation takes, or took, its provider's time."""
     return or_(
         is_claim(booking), booking.stored_status.in_([literal_column(f"'{s}'") for s in ("COMPLETED", "NO_SHOW")])
     )
 
 
-def _load(starts_at: ColumnElement[datetime]) -> ColumnElement[timedelta]:
+def load(starts_at: ColumnElement[datetime]) -> ColumnElement[timedelta]:
     """How long the provider is booked in the window around an instant; the seats of a group count once."""
     booking = aliased(Reservation)
     session = (
@@ -64,7 +64,7 @@ def _load(starts_at: ColumnElement[datetime]) -> ColumnElement[timedelta]:
             booking.provider_id == Appointment.provider_id,
             booking.starts_at >= starts_at - HALF_A_WINDOW,
             booking.starts_at < starts_at + HALF_A_WINDOW,
-            _is_booked(booking),
+            is_booked(booking),
         )
         .distinct()
         .correlate(Appointment)
@@ -73,7 +73,7 @@ def _load(starts_at: ColumnElement[datetime]) -> ColumnElement[timedelta]:
     return select(func.coalesce(func.sum(session.c.length), NOTHING)).scalar_subquery()
 
 
-def _idle_since(starts_at: ColumnElement[datetime]) -> ColumnElement[datetime]:
+def idle_since(starts_at: ColumnElement[datetime]) -> ColumnElement[datetime]:
     """When the provider's last booking before an instant ends; null, if there is none."""
     booking = aliased(Reservation)
     return (
@@ -82,7 +82,7 @@ def _idle_since(starts_at: ColumnElement[datetime]) -> ColumnElement[datetime]:
             booking.business_id == Appointment.business_id,
             booking.provider_id == Appointment.provider_id,
             booking.starts_at < starts_at,
-            _is_booked(booking),
+            is_booked(booking),
         )
         .order_by(booking.starts_at.desc())
         .limit(literal_column("1"))
@@ -135,7 +135,7 @@ def reserve(
             maintain_column_froms=True,
         )
         .join(asking, true())
-        .order_by(_load(starts_at), _idle_since(starts_at).asc().nulls_first(), Appointment.provider_id)
+        .order_by(load(starts_at), idle_since(starts_at).asc().nulls_first(), Appointment.provider_id)
         .limit(literal_column("1"))
         .with_for_update(of=Appointment, skip_locked=not patient)
         .cte("chosen")

@@ -5,13 +5,15 @@ from datetime import datetime
 from typing import Any, ClassVar
 from uuid import UUID
 
-from sqlalchemy import Select, func
+from sqlalchemy import Select, Text, func, literal_column, or_
 from sqlalchemy.orm import Mapped, column_property
 
 from models.event import Event
-from models.record import Record
+from models.record import Record, bound
 from models.relation import rows
-from models.viewer import Viewer
+from models.viewer import Role, Viewer
+
+ANSWERING = (Role.ADMIN, Role.MANAGER)
 
 
 class AuditEntry(Record):
@@ -28,6 +30,12 @@ class AuditEntry(Record):
     request_id: Mapped[str | None] = column_property(Event.__table__.c.correlation_id)
     diff: Mapped[dict[str, Any] | None]
     data: Mapped[dict[str, Any]]
+
+
+def told(viewer: Viewer) -> Select[Any]:
+    """Select what was done; who read it is for those who answer for the business."""
+    answers_for_it = bound(viewer.role_name, Text).in_([literal_column(f"'{role}'") for role in ANSWERING])
+    return rows(AuditEntry, viewer).where(or_(~func.starts_with(AuditEntry.action, "audit."), answers_for_it))
 
 
 @dataclass(frozen=True)

@@ -23,18 +23,21 @@ from sqlalchemy import (
     select,
     text,
 )
+from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import Mapped, column_property, mapped_column, synonym
 
 from models import zone
+from models.locale import locale
 from models.record import Record, bound, columns, generated_id, stamped, versioned
 from models.refusal import InvalidInput
 from models.text import name as checked_name
 
 # A fresh installation has one business, made by the first migration.
 DEFAULT_BUSINESS = UUID("00000000-0000-7000-8000-000000000001")
-LONGEST_LEAD_MINUTES, LONGEST_HOLD_MINUTES, MOST_HOLDS = 366 * 24 * 60, 24 * 60, 1000
+LONGEST_LEAD_MINUTES, LONGEST_HOLD_MINUTES, MOST_HOLDS, MOST_RENEWALS = 366 * 24 * 60, 24 * 60, 1000, 100
 LONGEST_HOST = 253
 MOST_PUBLICATION_DAYS = 366
+MOST_REMINDERS, LEAST_REMINDER_MINUTES, MOST_REMINDER_MINUTES = 5, 15, 7 * 24 * 60
 _HOST = re.compile(r"(?!-)[a-z0-9-]{1,63}(?<!-)(\.(?!-)[a-z0-9-]{1,63}(?<!-))*")
 
 
@@ -85,6 +88,12 @@ class Business(Record):
             name="horizon_is_sane",
         ),
         CheckConstraint("cancel_cutoff >= '0' AND cancel_cutoff <= '366 days'", name="cutoff_is_sane"),
+        CheckConstraint("renewal_limit BETWEEN 0 AND 100", name="renewal_limit_is_sane"),
+        CheckConstraint("length(locale) BETWEEN 2 AND 35", name="locale_is_short"),
+        CheckConstraint(
+            "cardinality(reminder_minutes) <= 5 AND 15 <= ALL (reminder_minutes) AND 10080 >= ALL (reminder_minutes)",
+            name="reminders_are_sane",
+        ),
         CheckConstraint("publication_days BETWEEN 1 AND 366", name="publication_is_sane"),
         CheckConstraint("exposure_variant IN ('STANDARD', 'STYLIST')", name="variant_is_known"),
     )
@@ -100,8 +109,11 @@ class Business(Record):
     minimum_horizon: Mapped[timedelta] = mapped_column(server_default=text("'0'"))
     maximum_horizon: Mapped[timedelta | None] = mapped_column()
     cancel_cutoff: Mapped[timedelta] = mapped_column(server_default=text("'0'"))
+    renewal_limit: Mapped[int] = mapped_column(SmallInteger, server_default=text("2"))
     publication_days: Mapped[int] = mapped_column(SmallInteger, server_default=text("90"))
     exposure_variant: Mapped[str] = mapped_column(server_default="STANDARD")
+    locale: Mapped[str] = mapped_column(server_default="en")
+    reminder_minutes: Mapped[list[int]] = mapped_column(ARRAY(Integer), server_default=text("'{1440,120}'"))
     created_at: Mapped[datetime] = stamped()
     version: Mapped[int] = versioned()
 
@@ -155,8 +167,11 @@ class Revision:
     minimum_horizon_minutes: int | None = None
     maximum_horizon_minutes: int | None = None  # 0 takes it away
     cancel_cutoff_minutes: int | None = None
+    renewal_limit: int | None = None
     publication_days: int | None = None
     exposure_variant: ExposureVariant | None = None
+    locale: str | None = None
+    reminder_minutes: tuple[int, ...] | None = None  # an empty one takes all away
 
 
 def new_id() -> Select[tuple[UUID]]:
@@ -190,11 +205,27 @@ def values(wanted: Revision) -> dict[str, Any]:
         "minimum_horizon": length(wanted.minimum_horizon_minutes, 0, LONGEST_LEAD_MINUTES, "minimumHorizonMinutes"),
         "maximum_horizon": length(wanted.maximum_horizon_minutes, 0, LONGEST_LEAD_MINUTES, "maximumHorizonMinutes"),
         "cancel_cutoff": length(wanted.cancel_cutoff_minutes, 0, LONGEST_LEAD_MINUTES, "cancelCutoffMinutes"),
+        "renewal_limit": between(wanted.renewal_limit, 0, MOST_RENEWALS, "renewalLimit"),
         "publication_days": between(wanted.publication_days, 1, MOST_PUBLICATION_DAYS, "publicationDays"),
         "exposure_variant": wanted.exposure_variant,
+        "locale": locale(wanted.locale, "locale"),
+        "reminder_minutes": _reminders(wanted.reminder_minutes),
     }
     changed = {name: value for name, value in given.items() if value is not None}
     if not changed:
         raise InvalidInput(problem="Send what is to change, one value at least.")
     taken_away = ("host", "hold_limit", "maximum_horizon")  # by an empty text, or by 0
     return changed | {name: changed[name] or None for name in taken_away if name in changed}
+
+
+def _reminders(wanted: tuple[int, ...] | None) -> list[int] | None:
+    """Check how long before an appointment its reminders are sent; the earliest comes first."""
+    if wanted is None:
+        return None
+    if len(wanted) > MOST_REMINDERS:
+        raise InvalidInput(
+            "reminderMinutes", problem=f"{len(wanted)} reminders are too many; {MOST_REMINDERS} are allowed."
+        )
+    for n, each in enumerate(wanted):
+        between(each, LEAST_REMINDER_MINUTES, MOST_REMINDER_MINUTES, "reminderMinutes", n)
+    return sorted(set(wanted), reverse=True)

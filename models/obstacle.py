@@ -70,14 +70,15 @@ def _fits(wish: Wish) -> list[ColumnElement[Any]]:
 
 @dataclass(frozen=True)
 class Taken:
-    """An appointment that is not free, and the service that was chosen for it."""
+    """An appointment that is not free, and the service that was chosen for it; or that it has to be `plain`: for none."""
 
-    fixed: ClassVar[tuple[str, ...]] = ()
+    fixed: ClassVar[tuple[str, ...]] = ("plain",)
 
     id: UUID
     provider_id: UUID
     starts_at: datetime
     service_id: UUID | None
+    plain: bool = False
 
 
 def alternatives(viewer: Viewer, taken: Taken) -> Select[Any]:
@@ -85,7 +86,7 @@ def alternatives(viewer: Viewer, taken: Taken) -> Select[Any]:
     free = available(viewer.business_id, taken.service_id).where(
         Appointment.provider_id == taken.provider_id, Appointment.id != taken.id
     )
-    return nearest(free, taken.starts_at)
+    return nearest(free.where(Appointment.service_id.is_(None)) if taken.plain else free, taken.starts_at)
 
 
 def why_nobody(viewer: Viewer, wish: AnyProvider) -> Select[Any]:
@@ -117,22 +118,27 @@ def _asked_by(viewer: Viewer, wish: Wish | AnyProvider) -> list[ColumnElement[An
         Service.active.label("active"),
         lead_time().label("lead_time"),
         maximum_horizon().label("maximum_horizon"),
-        Business.hold_limit.label("hold_limit"),
-        _live_holds(viewer, wish).label("live_holds"),
+        *holding(viewer, wish.client_id),
         func.clock_timestamp().label("clock"),
     ]
 
 
-def _live_holds(viewer: Viewer, wish: Wish | AnyProvider) -> ColumnElement[int]:
-    """Count what a client holds at this moment."""
-    return (
-        select(func.count())
-        .where(
-            Reservation.business_id == viewer.business_id,
-            Reservation.client_id == wish.client_id,
-            Reservation.live,
-            Reservation.stored_status == HELD,
-            Reservation.expires_at > func.clock_timestamp(),
-        )
-        .scalar_subquery()
+def holding(viewer: Viewer, client_id: UUID) -> list[ColumnElement[Any]]:
+    """Tell how much a client may hold, what they hold at this moment, and how much of theirs waits for an approval.
+
+    It is counted as the guard does: a visit or a series is one wish; offers are none.
+    """
+    wishes = func.coalesce(Reservation.visit_id, Reservation.series_id, Reservation.id)
+    held = select(func.count(wishes.distinct())).where(
+        Reservation.business_id == viewer.business_id,
+        Reservation.client_id == client_id,
+        Reservation.live,
+        Reservation.stored_status == HELD,
+        Reservation.expires_at > func.clock_timestamp(),
+        ~Reservation.offered,
     )
+    return [
+        Business.hold_limit.label("hold_limit"),
+        held.where(Reservation.requested_at.is_(None)).scalar_subquery().label("live_holds"),
+        held.where(Reservation.requested_at.is_not(None)).scalar_subquery().label("live_requests"),
+    ]

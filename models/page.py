@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 from uuid import UUID
 
 import orjson
-from sqlalchemy import ColumnElement, Integer, Select, and_, literal_column, or_, tuple_
+from sqlalchemy import BigInteger, ColumnElement, Integer, Select, and_, literal_column, or_, tuple_
 from sqlalchemy.orm import QueryableAttribute
 
 from models.refusal import InvalidInput
@@ -18,7 +18,7 @@ from models.zone import written
 DEFAULT_SIZE = 20
 LARGEST_SIZE = 100
 LARGEST_OFFSET = 10_000
-LARGEST_NUMBER = 2**31
+LARGEST_NUMBER, LARGEST_POSITION = 2**31, 2**63  # of a column of whole numbers, and of a large one
 LONGEST_CURSOR = 8_000  # two names of 200 of the widest characters fit
 
 
@@ -173,12 +173,14 @@ def _place(value: str | None, of: Listed, field: str) -> Place | None:
 
 def _is_plain(key: Any) -> bool:
     """Whether a column could have such a value: a text, or a number that is not too large for any."""
-    return (isinstance(key, str) and "\0" not in key) or (type(key) is int and abs(key) < LARGEST_NUMBER)
+    return (isinstance(key, str) and "\0" not in key) or (type(key) is int and abs(key) < LARGEST_POSITION)
 
 
 def _typed(column: QueryableAttribute[Any], key: str | int) -> Any:
     kind = column.type.python_type
     if (kind is int) != isinstance(key, int):
+        raise ValueError(key)
+    if isinstance(key, int) and abs(key) >= LARGEST_NUMBER and not isinstance(column.type, BigInteger):
         raise ValueError(key)
     parsers: dict[type, Callable[[Any], Any]] = {
         datetime: datetime.fromisoformat,

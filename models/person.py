@@ -34,6 +34,7 @@ class Person(OfBusiness):
     email: Mapped[str | None]
     phone: Mapped[str | None]
     time_zone: Mapped[str | None]
+    locale: Mapped[str | None]
     erased_at: Mapped[datetime | None] = mapped_column(deferred=True)
 
     @declared_attr.directive
@@ -48,6 +49,7 @@ class Person(OfBusiness):
                 name=f"{name}_has_a_name",
             ),
             CheckConstraint("length(phone) BETWEEN 3 AND 32", name="phone_is_short"),
+            CheckConstraint("length(locale) BETWEEN 2 AND 35", name="locale_is_short"),
             Index(f"{names}_by_name", "business_id", "last_name", "first_name", "id"),
         )
 
@@ -63,6 +65,7 @@ class Details:
     email: str | None = None
     phone: str | None = None
     time_zone: str | None = None
+    locale: str | None = None
 
     @classmethod
     def read(

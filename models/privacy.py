@@ -4,20 +4,26 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Select, and_, case, func, or_, select, update
+from sqlalchemy import ColumnElement, Select, Text, and_, case, func, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.sql.dml import ReturningInsert, ReturningUpdate
 
 from models.api_key import ApiKey
 from models.audit_entry import AuditEntry
+from models.calendar_feed import CalendarFeed
 from models.client import Client
 from models.event import Event
+from models.life import is_ahead
+from models.proposal import DECLINED, PROPOSED, Proposal
+from models.proposal import EXPIRED as LAPSED
 from models.provider import Provider
-from models.record import columns
+from models.record import bound, columns
 from models.relation import rows
-from models.reservation import CANCELLED, HELD, Reservation
+from models.reservation import CANCELLED, Reservation
 from models.service import Service
 from models.viewer import Role, Viewer
+from models.waitlist_entry import CANCELLED as NO_LONGER_WAITING
+from models.waitlist_entry import OFFERED, WAITING, WaitlistEntry
 
 MOST_ENTRIES = 10_000  # of a history: each export adds one to the next
 EXPORTED = "audit.client.exported.v1"
@@ -73,6 +79,11 @@ def keys_of(viewer: Viewer, client_id: UUID) -> Select[Any]:
     return rows(ApiKey, viewer).where(_acts_for(client_id)).order_by(ApiKey.id)
 
 
+def things_of(record: Any, viewer: Viewer, client_id: UUID) -> Select[Any]:
+    """Select what is a client's own of some other table, the oldest first."""
+    return rows(record, viewer).where(record.client_id == client_id).order_by(record.id)
+
+
 def history_of(viewer: Viewer, ids: list[UUID]) -> Select[Any]:
     """Select what was done to things, and who read them, the newest first."""
     return (
@@ -83,6 +94,13 @@ def history_of(viewer: Viewer, ids: list[UUID]) -> Select[Any]:
 def lock_client(viewer: Viewer, erasure: Erasure, authored: ColumnElement[bool]) -> Select[Any]:
     """Find a client who is to be forgotten, and let nobody reserve for them, or read all of them, meanwhile."""
     return rows(Client, viewer).where(Client.id == erasure.client_id, authored).with_for_update(of=Client)
+
+
+def lock_entries(viewer: Viewer, erasure: Erasure) -> Select[Any]:
+    """Lock what a client waits for, before their reservations; what is offered is locked with its hold."""
+    mine = WaitlistEntry.visible_to(viewer), WaitlistEntry.client_id == erasure.client_id
+    waiting = select(WaitlistEntry.id).where(*mine, WaitlistEntry.stored_status == WAITING)
+    return waiting.order_by(WaitlistEntry.id).with_for_update(of=WaitlistEntry)
 
 
 def lock_reservations(viewer: Viewer, erasure: Erasure) -> Select[Any]:
@@ -96,21 +114,67 @@ def forget_reservations(viewer: Viewer, erasure: Erasure) -> ReturningUpdate[Any
 
     What has begun was taken, and is counted as before.
     """
-    ends = case((Reservation.stored_status == HELD, Reservation.expires_at), else_=Reservation.starts_at)
-    is_ahead = and_(Reservation.live, ends > func.clock_timestamp())
     return (
         update(Reservation)
         .values(
-            stored_status=case((is_ahead, CANCELLED), else_=Reservation.stored_status),
+            stored_status=case((is_ahead(), CANCELLED), else_=Reservation.stored_status),
+            cancelled_by=bound(viewer.role_name, Text),
             note=None,
             cancel_reason=None,
         )
         .where(
             Reservation.visible_to(viewer),
             Reservation.client_id == erasure.client_id,
-            or_(is_ahead, Reservation.note.is_not(None), Reservation.cancel_reason.is_not(None)),
+            or_(is_ahead(), Reservation.note.is_not(None), Reservation.cancel_reason.is_not(None)),
         )
         .returning(Reservation.id)
+    )
+
+
+def end_waiting(viewer: Viewer, erasure: Erasure) -> ReturningUpdate[Any]:
+    """Take a client off the waiting list: before what they hold is freed, so that none of it is offered to them."""
+    return (
+        update(WaitlistEntry)
+        .values(stored_status=NO_LONGER_WAITING)
+        .where(
+            WaitlistEntry.visible_to(viewer),
+            WaitlistEntry.client_id == erasure.client_id,
+            WaitlistEntry.stored_status.in_([WAITING, OFFERED]),
+        )
+        .returning(WaitlistEntry.id)
+    )
+
+
+def forget_proposals(viewer: Viewer, erasure: Erasure) -> ReturningUpdate[Any]:
+    """Take the words out of what was proposed to a client; nothing of it stays open."""
+    is_over = Proposal.expires_at <= func.clock_timestamp()
+    is_open = Proposal.stored_status == PROPOSED
+    return (
+        update(Proposal)
+        .values(
+            reason=None,
+            stored_status=case((is_open, case((is_over, LAPSED), else_=DECLINED)), else_=Proposal.stored_status),
+        )
+        .where(
+            Proposal.visible_to(viewer),
+            Proposal.client_id == erasure.client_id,
+            or_(is_open, Proposal.reason.is_not(None)),
+        )
+        .returning(Proposal.id)
+    )
+
+
+def end_feeds(viewer: Viewer, erasure: Erasure) -> ReturningUpdate[Any]:
+    """End the calendar feeds of a client: nobody reads on by an address that they gave away."""
+    return (
+        update(CalendarFeed)
+        .values(revoked_at=func.clock_timestamp())
+        .where(
+            CalendarFeed.visible_to(viewer),
+            CalendarFeed.client_id == erasure.client_id,
+            CalendarFeed.revoked_at.is_(None),
+        )
+        .returning(CalendarFeed.id)
     )
 
 
@@ -129,7 +193,7 @@ def forget_person(viewer: Viewer, erasure: Erasure) -> ReturningUpdate[Any]:
     """Take out of a client's row whatever tells who they were; no row, if that was done before."""
     return (
         update(Client)
-        .values(**ERASED_NAME, email=None, phone=None, time_zone=None, erased_at=func.clock_timestamp())
+        .values(**ERASED_NAME, email=None, phone=None, time_zone=None, locale=None, erased_at=func.clock_timestamp())
         .where(Client.visible_to(viewer), Client.id == erasure.client_id, Client.erased_at.is_(None))
         .returning(*columns(Client))
     )

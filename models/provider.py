@@ -2,6 +2,7 @@
 
 from models import text, zone
 from models.given import written
+from models.locale import locale
 from models.person import Person
 from models.record import Record
 
@@ -17,6 +18,7 @@ FIELDS = {
     "last_name": written("last_name", text.name, is_needed=True),
     "email": written("email", text.email),
     "phone": written("phone", text.phone),
+    "locale": written("locale", locale),
     "time_zone": written("time_zone", lambda value, field: zone.zone(value, field).key),
 }
 """How what is given of a provider is read."""

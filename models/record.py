@@ -4,11 +4,24 @@ from datetime import datetime, timedelta
 from typing import Any, ClassVar
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, DateTime, Interval, Label, Text, Uuid, bindparam, inspect, literal, text
+from sqlalchemy import (
+    ColumnElement,
+    DateTime,
+    Interval,
+    Label,
+    Text,
+    Uuid,
+    and_,
+    bindparam,
+    false,
+    inspect,
+    literal,
+    text,
+)
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-from models.viewer import Viewer
+from models.viewer import Sight, Viewer
 
 CLOCK = text("clock_timestamp()")
 
@@ -28,6 +41,24 @@ class Record(DeclarativeBase):
         """Which rows somebody sees: those of their business, unless a table says less."""
         condition: ColumnElement[bool] = cls.business_id == viewer.business_id  # type: ignore[attr-defined]
         return condition
+
+
+def of_persons(
+    rows: ColumnElement[bool],
+    viewer: Viewer,
+    *,
+    provider: ColumnElement[bool] | None = None,
+    client: ColumnElement[bool] | None = None,
+) -> ColumnElement[bool]:
+    """Narrow rows that are about persons to what somebody sees: all, or what is a provider's or a client's own, or none."""
+    match viewer.sight:
+        case Sight.ALL:
+            return rows
+        case Sight.PROVIDER if provider is not None:
+            return and_(rows, provider)
+        case Sight.CLIENT if client is not None:
+            return and_(rows, client)
+    return false()
 
 
 def generated_id() -> Mapped[UUID]:

@@ -88,6 +88,12 @@ class NobodyAvailable(Refusal):
     code = "SLOT_UNAVAILABLE"
 
 
+class SeriesInConflict(Refusal):
+    """{found} of the {count} appointments of this series cannot be had; see conflicts."""
+
+    code = "SLOT_UNAVAILABLE"
+
+
 class TooLate(Refusal):
     """This appointment starts too soon to be reserved."""
 
@@ -106,10 +112,64 @@ class IllegalState(Refusal):
     code = "ILLEGAL_STATE"
 
 
+class TooEarly(Refusal):
+    """It is too early for this."""
+
+    code = "ILLEGAL_STATE"
+
+
+class NobodyBooked(Refusal):
+    """Nobody has this appointment."""
+
+    code = "ILLEGAL_STATE"
+
+
+class NotConfirmed(Refusal):
+    """This is offered to the client, and held for that time alone; confirm it, or give it back, first."""
+
+    code = "ILLEGAL_STATE"
+
+
+class TooManyRenewals(Refusal):
+    """This hold was renewed as often as allowed; confirm it, or let it go."""
+
+    code = "TOO_MANY_RENEWALS"
+
+
 class TooManyHolds(Refusal):
     """The client holds as many appointments as allowed at once; confirm or cancel one first."""
 
     code = "TOO_MANY_HOLDS"
+
+
+class TooManyRequests(Refusal):
+    """As many requests of the client as allowed wait for an approval; wait for the answer, or cancel one first."""
+
+    code = "TOO_MANY_HOLDS"
+
+
+class SeriesHeld(Refusal):
+    """The client holds another series; confirm or cancel it first."""
+
+    code = "TOO_MANY_HOLDS"
+
+
+class TooManyEntries(Refusal):
+    """The client waits for as much as allowed at once; take something off the waiting list first."""
+
+    code = "TOO_MANY_ENTRIES"
+
+
+class NotWaiting(Refusal):
+    """This waits no more: it was accepted, or its time is over."""
+
+    code = "ILLEGAL_STATE"
+
+
+class ProposalDecided(Refusal):
+    """This proposal is no longer open."""
+
+    code = "ILLEGAL_STATE"
 
 
 class VersionConflict(Refusal):
@@ -169,8 +229,26 @@ class NotOffered(Refusal):
     code = "NOT_OFFERED"
 
 
+class EndpointDisabled(Refusal):
+    """The endpoint is switched off; switch it on first."""
+
+    code = "ILLEGAL_STATE"
+
+
 class CancellationWindow(Refusal):
     """It is too late to cancel this; ask the business."""
+
+    code = "CANCELLATION_WINDOW"
+
+
+class MovingWindow(Refusal):
+    """It is too late to move this; ask the business."""
+
+    code = "CANCELLATION_WINDOW"
+
+
+class ReasonNeeded(Refusal):
+    """The client could no longer cancel this; tell a reason for cancelling it now."""
 
     code = "CANCELLATION_WINDOW"
 
@@ -205,10 +283,24 @@ class IdempotencyKeyReused(Refusal):
     code = "IDEMPOTENCY_KEY_REUSED"
 
 
+class RateLimited(Refusal):
+    """You have asked for too much; try again in a while."""
+
+    code = "RATE_LIMITED"
+    retryable = True
+
+
 class Busy(Refusal):
     """Others are changing the same thing; try again."""
 
     code = "BUSY"
+    retryable = True
+
+
+class SignalsMissed(Refusal):
+    """More has changed than could be told one by one; read again what you need, and subscribe anew."""
+
+    code = "UNAVAILABLE"
     retryable = True
 
 
@@ -239,6 +331,12 @@ REFUSAL_OF_CONSTRAINT: dict[str, type[Refusal]] = {
     "confirmed_in_time": HoldExpired,
     "closed_is_final": IllegalState,
     "holds_are_few": TooManyHolds,
+    "requests_are_few": TooManyRequests,
+    "entries_are_few": TooManyEntries,
+    "entry_of_client": NotFound,
+    "renewals_are_few": TooManyRenewals,
+    "not_before_its_start": TooEarly,
+    "approved_first": IllegalState,
     "unit_is_free": SlotUnavailable,
     "booked_within_horizon": BeyondHorizon,
     "service_is_offered": NotOffered,
@@ -249,6 +347,7 @@ REFUSAL_OF_CONSTRAINT: dict[str, type[Refusal]] = {
     "offering_is_new": AlreadyExists,
     "exception_is_new": AlreadyExists,
     "holiday_is_new": AlreadyExists,
+    "import_is_new": AlreadyExists,
     # What is referred to is looked for before anything refers to it: these are met by those who delete.
     "provider_has_skill": InUse,
     "service_needs_skill": InUse,
@@ -264,5 +363,12 @@ REFUSAL_OF_CONSTRAINT: dict[str, type[Refusal]] = {
     "reservation_of_service": InUse,
     "reservation_of_resource": InUse,
     "claim_on_resource": InUse,
+    "entry_for_service": InUse,
+    "entry_at_location": InUse,
+    "time_off_of_import": InUse,
     "host_is_free": HostTaken,
+    "visit_of_client": NotFound,
+    "series_of_client": NotFound,
+    "series_of_provider": NotFound,
+    "series_of_service": NotFound,
 }

@@ -16,9 +16,11 @@ from models.page import Sort
 from models.provider import Provider
 from models.relation import Listing, Many, One, Tally, rows
 from models.reservation import CONFIRMED, HELD, Reservation, Wanted, is_claim
+from models.reservation_series import ReservationSeries
 from models.search import Availability, Month
 from models.service import Service
 from models.viewer import Sight, Viewer
+from models.visit import Visit
 
 BY_START = (Sort("starts_at"), Sort("id"))
 BY_NAME = (Sort("last_name"), Sort("first_name"), Sort("id"))
@@ -86,9 +88,22 @@ RESERVATION_CLIENT = One("Reservation.client", Client, "client_id")
 RESERVATION_PROVIDER = One("Reservation.provider", Provider, "provider_id")
 RESERVATION_SERVICE = One("Reservation.service", Service, "service_id")
 RESERVATION_APPOINTMENT = One("Reservation.appointment", Appointment, "appointment_id")
+RESERVATION_VISIT = One("Reservation.visit", Visit, "visit_id")
+RESERVATION_SERIES = One("Reservation.series", ReservationSeries, "series_id")
+VISIT_CLIENT = One("Visit.client", Client, "client_id")
+SERIES_CLIENT = One("ReservationSeries.client", Client, "client_id")
+SERIES_PROVIDER = One("ReservationSeries.provider", Provider, "provider_id")
+SERIES_SERVICE = One("ReservationSeries.service", Service, "service_id")
 
 # Links to many
 NODE_HISTORY = Many("Node.history", AuditEntry, lambda node: AuditEntry.thing_id == node, NEWEST_FIRST)
+RESERVATION_HISTORY = Many(
+    "Reservation.history",
+    AuditEntry,
+    lambda reservation: AuditEntry.thing_id == reservation,
+    NEWEST_FIRST,
+    base=audit_entry.told,
+)
 PROVIDER_APPOINTMENTS = Many(
     "Provider.appointments", Appointment, lambda provider: Appointment.provider_id == provider, BY_START
 )
@@ -133,6 +148,10 @@ CLIENT_PROVIDERS = Many(
     ),
     BY_NAME,
     base=_reserved_with,
+)
+VISIT_RESERVATIONS = Many("Visit.reservations", Reservation, lambda visit: Reservation.visit_id == visit, BY_START)
+SERIES_RESERVATIONS = Many(
+    "ReservationSeries.reservations", Reservation, lambda series: Reservation.series_id == series, BY_START
 )
 CLIENT_RESERVATIONS = Many("Client.reservations", Reservation, lambda client: Reservation.client_id == client, BY_START)
 CLIENT_ACTIVE_RESERVATIONS = Many(

@@ -18,18 +18,15 @@ from sqlalchemy import (
     Select,
     SmallInteger,
     Text,
-    Update,
     Uuid,
     and_,
     case,
     exists,
-    false,
     func,
     literal_column,
     or_,
     select,
     text,
-    update,
 )
 from sqlalchemy.dialects.postgresql import ExcludeConstraint, insert
 from sqlalchemy.orm import Mapped, column_property, mapped_column
@@ -38,14 +35,18 @@ from models.appointment import Appointment, is_for, is_open, with_policies
 from models.business import in_minutes
 from models.client import Client
 from models.idempotency_key import Key, is_new, remembered
-from models.record import Record, bound, columns, generated_id, versioned
-from models.viewer import Sight, Viewer
+from models.record import Record, bound, columns, generated_id, of_persons, versioned
+from models.viewer import Viewer
 
 
 class ReservationStatus(StrEnum):
-    """Where a reservation stands: HELD, then CONFIRMED, then COMPLETED or NO_SHOW; or EXPIRED; or CANCELLED."""
+    """Where a reservation stands: HELD, then CONFIRMED, then COMPLETED or NO_SHOW; or EXPIRED; or CANCELLED.
+
+    PENDING stands between HELD and CONFIRMED where a service asks for its provider's approval.
+    """
 
     HELD = "HELD"
+    PENDING = "PENDING"
     CONFIRMED = "CONFIRMED"
     COMPLETED = "COMPLETED"
     NO_SHOW = "NO_SHOW"
@@ -53,8 +54,8 @@ class ReservationStatus(StrEnum):
     EXPIRED = "EXPIRED"
 
 
-HELD, CONFIRMED, CANCELLED, EXPIRED = (
-    literal_column(f"'{status}'", Text) for status in ("HELD", "CONFIRMED", "CANCELLED", "EXPIRED")
+HELD, PENDING, CONFIRMED, COMPLETED, NO_SHOW, CANCELLED, EXPIRED = (
+    literal_column(f"'{status}'", Text) for status in ReservationStatus
 )
 
 
@@ -68,16 +69,6 @@ class Wish:
     appointment_id: UUID
     note: str | None = None
     service_id: UUID | None = None
-
-
-@dataclass(frozen=True)
-class Change:
-    """A reservation that is to change, and why."""
-
-    fixed: ClassVar[tuple[str, ...]] = ()
-
-    reservation_id: UUID
-    reason: str | None = None
 
 
 class Reservation(Record):
@@ -98,6 +89,16 @@ class Reservation(Record):
             ["business_id", "resource_id"], ["resources.business_id", "resources.id"], name="reservation_of_resource"
         ),
         ForeignKeyConstraint(
+            ["business_id", "visit_id", "client_id"],
+            ["visits.business_id", "visits.id", "visits.client_id"],
+            name="reservation_of_visit",
+        ),
+        ForeignKeyConstraint(
+            ["business_id", "series_id", "client_id"],
+            ["reservation_series.business_id", "reservation_series.id", "reservation_series.client_id"],
+            name="reservation_of_series",
+        ),
+        ForeignKeyConstraint(
             ["business_id", "live_appointment_id"],
             ["appointments.business_id", "appointments.id"],
             name="appointment_is_published",
@@ -114,6 +115,10 @@ class Reservation(Record):
         CheckConstraint("confirmed_at >= created_at AND confirmed_at < expires_at", name="confirmed_in_time"),
         CheckConstraint(
             "status NOT IN ('CONFIRMED', 'COMPLETED', 'NO_SHOW') OR confirmed_at IS NOT NULL", name="confirmed_or_not"
+        ),
+        CheckConstraint(
+            "approval_time IS NULL OR approved_by IS NOT NULL OR status NOT IN ('CONFIRMED', 'COMPLETED', 'NO_SHOW')",
+            name="approved_first",
         ),
         CheckConstraint("length(note) <= 2000 AND length(cancel_reason) <= 2000", name="note_is_short"),
         ExcludeConstraint(
@@ -148,6 +153,17 @@ class Reservation(Record):
         Index("claims_of_provider", "business_id", "provider_id", "busy_from", postgresql_where=text("live")),
         Index("holds_of_client", "business_id", "client_id", "expires_at", postgresql_where=text("live")),
         Index("reservations_of_appointment", "business_id", "appointment_id"),
+        Index("reservations_by_expiry", "expires_at", postgresql_where=text("live")),
+        *(
+            Index(
+                f"reservations_of_{group}",
+                "business_id",
+                f"{group}_id",
+                "starts_at",
+                postgresql_where=text(f"{group}_id IS NOT NULL"),
+            )
+            for group in ("visit", "series")
+        ),
         Index(
             "reservations_on_appointment",
             "business_id",
@@ -184,6 +200,17 @@ class Reservation(Record):
     currency: Mapped[str | None]
     duration: Mapped[timedelta | None] = mapped_column(deferred=True)
     cancel_cutoff: Mapped[timedelta] = mapped_column(server_default=text("'0'"), deferred=True)
+    hold_time: Mapped[timedelta | None] = mapped_column(deferred=True)
+    renewals: Mapped[int] = mapped_column(SmallInteger, server_default=text("0"))
+    approval_time: Mapped[timedelta | None] = mapped_column(deferred=True)
+    requested_at: Mapped[datetime | None] = mapped_column()
+    approved_by: Mapped[str | None] = mapped_column(deferred=True)
+    started_at: Mapped[datetime | None] = mapped_column()
+    completed_at: Mapped[datetime | None]
+    cancelled_by: Mapped[str | None]
+    offered: Mapped[bool] = mapped_column(server_default=text("false"), deferred=True)
+    visit_id: Mapped[UUID | None]
+    series_id: Mapped[UUID | None]
     version: Mapped[int] = versioned()
 
     live: Mapped[bool] = mapped_column(
@@ -198,7 +225,11 @@ class Reservation(Record):
 
     # What a reader sees: a hold is EXPIRED from expires_at on, though no job has written so.
     status: Mapped[str] = column_property(
-        case((and_(stored_status == HELD, expires_at <= func.statement_timestamp()), EXPIRED), else_=stored_status)
+        case(
+            (and_(stored_status == HELD, expires_at <= func.statement_timestamp()), EXPIRED),
+            (and_(stored_status == HELD, requested_at.is_not(None)), PENDING),
+            else_=stored_status,
+        )
     )
     expired: Mapped[bool] = column_property(
         or_(stored_status == EXPIRED, and_(stored_status == HELD, expires_at <= func.statement_timestamp()))
@@ -206,19 +237,17 @@ class Reservation(Record):
     confirmed: Mapped[bool] = column_property(stored_status == CONFIRMED)
     duration_minutes: Mapped[int] = column_property(in_minutes(func.coalesce(duration, ends_at - starts_at)))
     cancel_cutoff_minutes: Mapped[int] = column_property(in_minutes(cancel_cutoff))
+    needs_approval: Mapped[bool] = column_property(approval_time.is_not(None))
 
     @classmethod
     def visible_to(cls, viewer: Viewer) -> ColumnElement[bool]:
         """A client sees their own, a provider those with them, the rest of a team all."""
-        of_business = super().visible_to(viewer)
-        match viewer.sight:
-            case Sight.ALL:
-                return of_business
-            case Sight.PROVIDER:
-                return and_(of_business, cls.provider_id == viewer.person_id)
-            case Sight.CLIENT:
-                return and_(of_business, cls.client_id == viewer.person_id)
-        return false()
+        return of_persons(
+            super().visible_to(viewer),
+            viewer,
+            provider=cls.provider_id == viewer.person_id,
+            client=cls.client_id == viewer.person_id,
+        )
 
 
 def is_claim(reservation: type[Reservation] = Reservation) -> ColumnElement[bool]:
@@ -298,54 +327,3 @@ def claimed(wanted: Select[Any], key: Key | None) -> Select[Any]:
     names = ("business_id", "client_id", "appointment_id", "note", "service_id")[: len(wanted.selected_columns)]
     claim = insert(Reservation).from_select(names, wanted).on_conflict_do_nothing().returning(*columns(Reservation))
     return remembered(claim.cte("claim"), key)
-
-
-def confirm(viewer: Viewer, asked: Change, key: Key | None, authored: ColumnElement[bool]) -> Select[Any]:
-    """Turn a hold that has not lapsed into a booking; no row means no."""
-    change = (
-        update(Reservation)
-        .values(stored_status=CONFIRMED)
-        .where(Reservation.stored_status == HELD, Reservation.expires_at > func.clock_timestamp())
-    )
-    return _changed(change, viewer, asked, key, authored)
-
-
-def cancel(viewer: Viewer, asked: Change, key: Key | None, authored: ColumnElement[bool]) -> Select[Any]:
-    """Give back a hold that has not lapsed, or a booking that has not begun; no row means no."""
-    ends = case((Reservation.stored_status == HELD, Reservation.expires_at), else_=Reservation.starts_at)
-    change = (
-        update(Reservation)
-        .values(stored_status=CANCELLED, cancel_reason=asked.reason)
-        .where(Reservation.live, ends > func.clock_timestamp())
-    )
-    if viewer.sight is Sight.CLIENT:
-        change = change.where(or_(Reservation.stored_status == HELD, _is_before_cutoff()))
-    return _changed(change, viewer, asked, key, authored)
-
-
-def _is_before_cutoff() -> ColumnElement[bool]:
-    """Whether a client may still cancel a booking, by what was agreed on when it was made."""
-    return Reservation.starts_at - func.clock_timestamp() >= Reservation.cancel_cutoff
-
-
-def missed_cutoff(viewer: Viewer, asked: Change) -> Select[Any]:
-    """Read, of a booking that has not begun, by when it could be cancelled; no row, if it still can be."""
-    told: tuple[ColumnElement[Any], ...] = (
-        Reservation.starts_at.label("starts_at"),
-        Reservation.cancel_cutoff.label("cancel_cutoff"),
-    )
-    return select(*told).where(
-        Reservation.visible_to(viewer),
-        Reservation.id == asked.reservation_id,
-        Reservation.stored_status == CONFIRMED,
-        Reservation.starts_at > func.clock_timestamp(),
-        ~_is_before_cutoff(),
-    )
-
-
-def _changed(
-    change: Update, viewer: Viewer, asked: Change, key: Key | None, authored: ColumnElement[bool]
-) -> Select[Any]:
-    """Make a change to one reservation, its event and its key in one statement; no row means no."""
-    one = change.where(Reservation.visible_to(viewer), Reservation.id == asked.reservation_id, is_new(key), authored)
-    return remembered(one.returning(*columns(Reservation)).cte("change"), key)

@@ -68,6 +68,7 @@ class Service(OfBusiness, Record):
             name="horizon_is_sane",
         ),
         CheckConstraint("cancel_cutoff >= '0' AND cancel_cutoff <= '366 days'", name="cutoff_is_sane"),
+        CheckConstraint("approval_time > '0' AND approval_time <= '366 days'", name="approval_time_is_sane"),
         Index("services_by_name", "business_id", "name", "id"),
     )
 
@@ -84,6 +85,7 @@ class Service(OfBusiness, Record):
     minimum_horizon: Mapped[timedelta | None] = mapped_column()
     maximum_horizon: Mapped[timedelta | None] = mapped_column()
     cancel_cutoff: Mapped[timedelta | None] = mapped_column()
+    approval_time: Mapped[timedelta | None] = mapped_column()
 
     duration_minutes: Mapped[int | None] = column_property(in_minutes(duration))
     buffer_before_minutes: Mapped[int] = column_property(in_minutes(buffer_before))
@@ -93,6 +95,7 @@ class Service(OfBusiness, Record):
     minimum_horizon_minutes: Mapped[int | None] = column_property(in_minutes(minimum_horizon))
     maximum_horizon_minutes: Mapped[int | None] = column_property(in_minutes(maximum_horizon))
     cancel_cutoff_minutes: Mapped[int | None] = column_property(in_minutes(cancel_cutoff))
+    approval_minutes: Mapped[int | None] = column_property(in_minutes(approval_time))
 
     # What they are sorted by: numbers, and never null.
     priority_rank: Mapped[int] = column_property(
@@ -136,5 +139,6 @@ FIELDS = {
     "minimum_horizon_minutes": _minutes("minimum_horizon", 0, LONGEST_LEAD_MINUTES),
     "maximum_horizon_minutes": _minutes("maximum_horizon", 1, LONGEST_LEAD_MINUTES),
     "cancel_cutoff_minutes": _minutes("cancel_cutoff", 0, LONGEST_LEAD_MINUTES),
+    "approval_minutes": _minutes("approval_time", 1, LONGEST_LEAD_MINUTES),
 }
 """How what is given of a service is read."""

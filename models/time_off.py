@@ -3,19 +3,37 @@
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
+from enum import StrEnum
 from typing import Any, ClassVar
 from uuid import UUID
 
-from sqlalchemy import CheckConstraint, ColumnElement, ForeignKeyConstraint, Index, Select, and_, false
-from sqlalchemy.orm import Mapped
+from sqlalchemy import (
+    CheckConstraint,
+    ColumnElement,
+    ForeignKeyConstraint,
+    Index,
+    Select,
+    Text,
+    case,
+    literal_column,
+)
+from sqlalchemy import text as sql
+from sqlalchemy.orm import Mapped, column_property, mapped_column
 
 from models import text
-from models.record import OfBusiness, Record
+from models.record import OfBusiness, Record, of_persons
 from models.refusal import InvalidInput
 from models.relation import rows
-from models.viewer import Sight, Viewer
+from models.viewer import Viewer
 
 LONGEST_ABSENCE = timedelta(days=366)
+
+
+class TimeOffSource(StrEnum):
+    """Who says that a provider is away: somebody of the team (MANUAL), or a calendar that is imported (IMPORTED)."""
+
+    MANUAL = "MANUAL"
+    IMPORTED = "IMPORTED"
 
 
 class TimeOff(OfBusiness, Record):
@@ -26,27 +44,40 @@ class TimeOff(OfBusiness, Record):
         ForeignKeyConstraint(
             ["business_id", "provider_id"], ["providers.business_id", "providers.id"], name="time_off_of_provider"
         ),
+        ForeignKeyConstraint(
+            ["business_id", "import_id"],
+            ["calendar_imports.business_id", "calendar_imports.id"],
+            name="time_off_of_import",
+        ),
         CheckConstraint("starts_at < ends_at AND ends_at - starts_at <= '366 days'", name="time_off_runs_forward"),
         CheckConstraint("starts_at >= '2000-01-01Z' AND ends_at <= '2200-01-01Z'", name="time_off_is_bounded"),
         CheckConstraint("length(reason) <= 2000", name="reason_is_short"),
         Index("time_off_of_provider", "business_id", "provider_id", "starts_at", "id"),
+        Index(
+            "busy_time_is_new",
+            "business_id",
+            "import_id",
+            "starts_at",
+            "ends_at",
+            unique=True,
+            postgresql_where=sql("import_id IS NOT NULL"),
+        ),
     )
 
     provider_id: Mapped[UUID]
     starts_at: Mapped[datetime]
     ends_at: Mapped[datetime]
     reason: Mapped[str | None]
+    import_id: Mapped[UUID | None] = mapped_column()
+
+    source: Mapped[str] = column_property(
+        case((import_id.is_(None), literal_column("'MANUAL'", Text)), else_=literal_column("'IMPORTED'", Text))
+    )
 
     @classmethod
     def visible_to(cls, viewer: Viewer) -> ColumnElement[bool]:
         """A provider sees their own, the rest of a team all, others none: why somebody is away is personal."""
-        of_business = super().visible_to(viewer)
-        match viewer.sight:
-            case Sight.ALL:
-                return of_business
-            case Sight.PROVIDER:
-                return and_(of_business, cls.provider_id == viewer.person_id)
-        return false()
+        return of_persons(super().visible_to(viewer), viewer, provider=cls.provider_id == viewer.person_id)
 
 
 # The fields of an input that tell of time off, and the attributes of a row that has them.

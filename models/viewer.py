@@ -42,7 +42,7 @@ PERSON_OF = {Role.PROVIDER: "Provider", Role.CLIENT: "Client"}
 class Viewer:
     """Whoever asks: the business whose rows they see, the name that events and keys know them by, and their role.
 
-    `person_id` is the provider or the client they are; only a reader may query, and only a writer change anything; the public is admitted by
+    `person_id` is the provider or the client they are, `told_role` the role where a compiler leaves it open; only a reader may query, and only a writer change anything; the public is admitted by
     businesses that are open to it. A compiler puts holes in the place of the ids.
     """
 
@@ -55,6 +55,12 @@ class Viewer:
     is_reader: bool = True
     is_writer: bool = True
     is_admitted: bool = True
+    told_role: str | None = None
+
+    @property
+    def role_name(self) -> str:
+        """What statements write and compare of the role: they may be compiled for all roles of one sight."""
+        return self.role.value if self.told_role is None else self.told_role
 
     @property
     def sight(self) -> Sight:

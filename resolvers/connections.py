@@ -44,6 +44,9 @@ class Connection:
     def cursor(self, row: Row[Any]) -> str:
         return cursor(row, self.of)
 
+    def end(self, page: Slice) -> str | None:
+        return self.cursor(page.rows[-1]) if page.rows else None
+
 
 def related(context: Context, relation: Many, parent: UUID, page: Page) -> Connection:
     """The list that a relation leads to from one row; all rows of a page share its statement."""

@@ -1,6 +1,6 @@
 """The context of one request: who asks, the database, the loaders, and what the answer says beside its data."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -9,10 +9,12 @@ from uuid import UUID
 from sqlalchemy import ColumnElement
 
 from models import event
+from models.outbound import Networks
 from models.refusal import Refusal
 from models.viewer import Sight, Viewer
 from resolvers.database import Database
 from resolvers.loaders import Loaders
+from resolvers.stream import Signals
 
 
 @dataclass(frozen=True)
@@ -30,6 +32,8 @@ class Context:
     `told` are the codes of the refusals that payloads tell; `untold` those that the answer has to tell at the top.
     `read` names the personal fields that were read of each thing, by its type and key; `outdated`
     are keys and businesses that are no longer as the server believes. `time_zone` is the caller's, if they told it.
+    `allowed_networks` are those private ones that may be called, by who operates this server; `public_url` is where
+    others reach it. `pay` takes points for what nobody could price before, and tells whether there were enough.
     """
 
     database: Database
@@ -43,6 +47,10 @@ class Context:
     read: dict[tuple[str, UUID], set[str]] = field(default_factory=dict)
     outdated: list[UUID] = field(default_factory=list)
     time_zone: str | None = None
+    allowed_networks: Networks = ()
+    signals: Signals | None = None
+    public_url: str = ""
+    pay: Callable[[int], Awaitable[bool]] | None = None
 
     @cached_property
     def loaders(self) -> Loaders:

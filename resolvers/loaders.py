@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Row
+from sqlalchemy import Row, Select
 from strawberry.dataloader import DataLoader
 
 from models.page import Page, Slice, cut
@@ -34,6 +34,17 @@ class Loaders:
             return [found.get(key) for key in ids]
 
         return self._loader(target, batch).load(key)
+
+    def told(
+        self, name: str, select: Callable[[Viewer, Sequence[UUID]], Select[Any]], key: UUID
+    ) -> Awaitable[Row[Any] | None]:
+        """Load what is told of a row beside its own columns; `name` tells it from all else that is."""
+
+        async def batch(ids: list[UUID]) -> Sequence[Any]:
+            found = {row.id: row for row in await self.database.rows(select(self.viewer, ids))}
+            return [found.get(key) for key in ids]
+
+        return self._loader(name, batch).load(key)
 
     async def many(self, relation: Many, page: Page, parent: UUID) -> Slice:
         """Load a page of the list that a link leads to."""

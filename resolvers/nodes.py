@@ -17,14 +17,19 @@ from models import (
     Holiday,
     Location,
     Offering,
+    Proposal,
     Provider,
     Record,
     Requirement,
     Reservation,
+    ReservationSeries,
     Resource,
     Service,
     Skill,
     TimeOff,
+    Visit,
+    WaitlistEntry,
+    WebhookEndpoint,
 )
 from models.node_id import decode, key_of, noun
 from models.page import LARGEST_SIZE
@@ -35,7 +40,8 @@ FOUND_BY_ID: dict[str, type[Record]] = {
     record.__name__: record
     for record in (
         *(Appointment, Business, Client, Location, Provider, Reservation, Service, Skill, Resource, Requirement),
-        *(Offering, AvailabilityRule, AvailabilityException, Holiday, TimeOff),
+        *(Offering, AvailabilityRule, AvailabilityException, Holiday, TimeOff, WebhookEndpoint),
+        *(Visit, ReservationSeries, WaitlistEntry, Proposal),
     )
 }
 

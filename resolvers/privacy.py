@@ -2,12 +2,22 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 from uuid import UUID
 
 from sqlalchemy import Row
 
-from models import privacy
+from models import (
+    CalendarFeed,
+    Proposal,
+    ReservationSeries,
+    Visit,
+    WaitlistEntry,
+    notification,
+    notification_preference,
+    privacy,
+)
 from models.idempotency_key import Key
 from models.privacy import Erasure
 from models.refusal import Forbidden, NotFound
@@ -16,6 +26,14 @@ from resolvers.database import Statements
 from resolvers.idempotency import keep, read_key, replayed
 
 Rows = Sequence[Row[Any]]
+THINGS = {
+    "proposals": Proposal,
+    "waitlistEntries": WaitlistEntry,
+    "visits": Visit,
+    "reservationSeries": ReservationSeries,
+    "calendarFeeds": CalendarFeed,
+}
+"""What else a client may have, by the name that it has in an export."""
 
 
 @dataclass(frozen=True)
@@ -26,6 +44,9 @@ class Export:
     reservations: Rows
     api_keys: Rows
     history: Rows
+    notifications: Rows
+    preferences: Rows
+    things: dict[str, Rows]
 
 
 async def export_client(context: Context, client_id: UUID) -> Export:
@@ -41,8 +62,14 @@ async def export_client(context: Context, client_id: UUID) -> Export:
         await statements.rows(privacy.exported(viewer, client_id, context.request_id))
         reservations = await statements.rows(privacy.reservations_of(viewer, client_id))
         api_keys = await statements.rows(privacy.keys_of(viewer, client_id))
-        things = [client_id, *[row.id for row in (*reservations, *api_keys)]]
-        return Export(client, reservations, api_keys, await statements.rows(privacy.history_of(viewer, things)))
+        told = await statements.rows(notification.of_client(viewer, client_id))
+        preferred = await statements.rows(notification_preference.of(viewer, client_id))
+        things = {
+            name: await statements.rows(privacy.things_of(record, viewer, client_id)) for name, record in THINGS.items()
+        }
+        ids = [client_id, *[row.id for row in chain(reservations, api_keys, *things.values())]]
+        history = await statements.rows(privacy.history_of(viewer, ids))
+        return Export(client, reservations, api_keys, history, told, preferred, things)
 
     return await context.database.transaction(work)
 
@@ -67,8 +94,14 @@ async def _erase(context: Context, statements: Statements, erasure: Erasure, key
         raise NotFound("clientId", noun="client")
     if key is not None and await replayed(context, statements, key):
         return client, ()
+    await statements.rows(privacy.lock_entries(viewer, erasure))
     await statements.rows(privacy.lock_reservations(viewer, erasure))
+    await statements.rows(privacy.end_waiting(viewer, erasure))
     await statements.rows(privacy.forget_reservations(viewer, erasure))
+    await statements.rows(privacy.forget_proposals(viewer, erasure))
+    await statements.rows(notification.forget(viewer, erasure.client_id))
+    await statements.rows(notification_preference.forget(viewer, erasure.client_id))
+    await statements.rows(privacy.end_feeds(viewer, erasure))
     ended = await statements.rows(privacy.end_keys(viewer, erasure))
     erased = await statements.row(privacy.forget_person(viewer, erasure))
     if key is not None:

@@ -1,8 +1,9 @@
-"""What is done with reservations: holding (an appointment, or any provider), confirming, cancelling; and why not."""
+"""Reserving: an appointment, or a service with any provider; and why not."""
 
 from datetime import datetime
 from functools import partial
 from typing import Any
+from uuid import UUID
 
 from sqlalchemy import Row
 
@@ -15,9 +16,6 @@ from models.refusal import (
     AppointmentWithdrawn,
     BeyondHorizon,
     Busy,
-    CancellationWindow,
-    HoldExpired,
-    IllegalState,
     InvalidInput,
     NobodyAvailable,
     NotFound,
@@ -27,12 +25,11 @@ from models.refusal import (
     SlotUnavailable,
     TooLate,
     TooManyHolds,
+    TooManyRequests,
 )
-from models.relation import rows
-from models.reservation import Change, ReservationStatus, Wish
-from models.viewer import Sight
+from models.reservation import Wish
 from resolvers.context import Context
-from resolvers.idempotency import keep, once
+from resolvers.idempotency import once
 from resolvers.prepared import prepared
 from resolvers.writes import Write
 
@@ -47,17 +44,23 @@ async def _obstacle(context: Context, wish: Wish) -> Refusal:
     found = await context.database.row(*prepared(obstacle.why_not_held, context.viewer, wish))
     if found is None or not found.client_exists:
         return NotFound("clientId", noun="client")
+    if problem := not_there(found) or _misfit(found, wish):
+        return problem
+    if is_too_long(found):
+        return NotOffered("appointmentId")
+    if found.active is False:
+        return NotOffered("appointmentId" if wish.service_id is None else "serviceId")
+    refused = too_soon_or_far(found, "appointmentId") or too_many_holds(found)
+    return refused or await taken(context, found, wish.service_id)
+
+
+def not_there(found: Row[Any]) -> Refusal | None:
+    """Tell that an appointment is unknown, or no longer offered."""
     if found.appointment_id is None and not found.withdrawn:
         return NotFound("appointmentId", noun="appointment")
     if found.appointment_id is None or found.withdrawn_at is not None:
         return AppointmentWithdrawn("appointmentId")
-    if problem := _misfit(found, wish):
-        return problem
-    if _is_too_long(found):
-        return NotOffered("appointmentId")
-    if found.active is False:
-        return NotOffered("appointmentId" if wish.service_id is None else "serviceId")
-    return _too_soon_or_far(found, "appointmentId") or _too_many_holds(found) or await _taken(context, found, wish)
+    return None
 
 
 def _misfit(found: Row[Any], wish: Wish) -> Refusal | None:
@@ -76,12 +79,13 @@ def _misfit(found: Row[Any], wish: Wish) -> Refusal | None:
     return None
 
 
-def _is_too_long(found: Row[Any]) -> bool:
+def is_too_long(found: Row[Any]) -> bool:
     """Tell whether the service has come to take longer than the appointment that was published for it."""
     return found.duration is not None and found.duration > found.ends_at - found.starts_at
 
 
-def _too_soon_or_far(found: Row[Any], field: str) -> Refusal | None:
+def too_soon_or_far(found: Row[Any], field: str) -> Refusal | None:
+    """Tell from when on, or until when, appointments are reserved."""
     if not found.ahead:
         earliest_start: datetime = found.clock + found.lead_time
         return TooLate(field, lead_time_minutes=minutes(found.lead_time), earliest_start=earliest_start)
@@ -91,15 +95,18 @@ def _too_soon_or_far(found: Row[Any], field: str) -> Refusal | None:
     return None
 
 
-def _too_many_holds(found: Row[Any]) -> Refusal | None:
+def too_many_holds(found: Row[Any]) -> Refusal | None:
+    """Tell whether the client holds, or has requested, as much as the business allows."""
     if found.hold_limit is not None and found.live_holds >= found.hold_limit:
         return TooManyHolds("clientId", limit=found.hold_limit)
+    if found.hold_limit is not None and found.live_requests >= found.hold_limit:
+        return TooManyRequests("clientId", limit=found.hold_limit)
     return None
 
 
-async def _taken(context: Context, found: Row[Any], wish: Wish) -> Refusal:
+async def taken(context: Context, found: Row[Any], service_id: UUID | None, *, plain: bool = False) -> Refusal:
     """Show what is free near an appointment that is not."""
-    taken = Taken(found.appointment_id, found.provider_id, found.starts_at, wish.service_id)
+    taken = Taken(found.appointment_id, found.provider_id, found.starts_at, service_id, plain)
     alternatives = await context.database.rows(*prepared(obstacle.alternatives, context.viewer, taken))
     if found.free and found.missing_resource is not None:
         return ResourceInUse("appointmentId", resource=found.missing_resource, alternatives=alternatives)
@@ -128,45 +135,13 @@ async def _nobody(context: Context, wish: AnyProvider) -> Refusal | None:
         return NotFound("locationId", noun="location")
     if not found.active:
         return NotOffered("serviceId")
-    refused = _too_soon_or_far(found, "startsAt") or _too_many_holds(found)
+    refused = too_soon_or_far(found, "startsAt") or too_many_holds(found)
     if refused is not None or found.free:
         return refused
     near = await context.database.rows(*prepared(any_provider.near, context.viewer, wish))
     return NobodyAvailable("startsAt", alternatives=near)
 
 
-async def _unless_already(wanted: ReservationStatus, context: Context, change: Change, key: Key | None) -> Row[Any]:
-    """Answer a reservation that already is what it was to become; refuse any other."""
-    row = await context.database.row(rows(Reservation, context.viewer).where(Reservation.id == change.reservation_id))
-    if row is None:
-        raise NotFound("reservationId", noun="reservation")
-    if row.status == wanted:
-        if key is not None:
-            await keep(context, context.database, key, row.id)
-        return row
-    if row.status == ReservationStatus.EXPIRED and wanted is ReservationStatus.CONFIRMED:
-        raise HoldExpired("reservationId", expired_at=row.expires_at)
-    if wanted is ReservationStatus.CANCELLED and (refused := await _too_late_to_cancel(context, change)):
-        raise refused
-    raise IllegalState("reservationId", state=row.status, change=wanted.lower())
-
-
-async def _too_late_to_cancel(context: Context, change: Change) -> Refusal | None:
-    """Tell a client, whom alone the cut-off binds, when it was."""
-    if context.viewer.sight is not Sight.CLIENT:
-        return None
-    missed = await context.database.row(reservation.missed_cutoff(context.viewer, change))
-    if missed is None:
-        return None
-    return CancellationWindow("reservationId", deadline=missed.starts_at - missed.cancel_cutoff)
-
-
 CREATE = Write("reservationCreate", Reservation, reservation.hold, _why_not_held)
 PATIENTLY = Write("reservationCreateAnyProvider", Reservation, partial(any_provider.reserve, patient=True))
 CREATE_ANY_PROVIDER = Write("reservationCreateAnyProvider", Reservation, any_provider.reserve, _somebody_else)
-CONFIRM = Write(
-    "reservationConfirm", Reservation, reservation.confirm, partial(_unless_already, ReservationStatus.CONFIRMED)
-)
-CANCEL = Write(
-    "reservationCancel", Reservation, reservation.cancel, partial(_unless_already, ReservationStatus.CANCELLED)
-)

@@ -18,12 +18,13 @@ from models.node_id import encode, noun
 from models.offering import is_given
 from models.provider import Provider
 from models.record import bound
-from models.refusal import AlreadyExists, InvalidInput, NotFound, OverlappingRules, VersionConflict
+from models.refusal import AlreadyExists, Forbidden, InvalidInput, NotFound, OverlappingRules, VersionConflict
 from models.relation import rows
 from models.service import Service
 from models.terms import Terms
 from models.time_off import Absence, TimeOff
 from models.week import EmptyWeek, Week
+from resolvers import proposals
 from resolvers.context import Context
 from resolvers.supply import Change, Session, Written
 
@@ -36,12 +37,13 @@ class Addition:
 
     provider_id: UUID
     said: Rule | OtherHours | Absence
+    reassign: bool = False  # of an absence: whether those whom it leaves behind are proposed somebody else
 
 
 # Taking turns: two changes of one provider's schedule never run at once
 
 
-async def _turn(session: Session, provider_id: UUID) -> Row[Any]:
+async def turn(session: Session, provider_id: UUID) -> Row[Any]:
     """Wait for whoever changes the schedule of a provider, and make sure that the viewer may."""
     row = await session.statements.row(_locked(session, Provider.id == bound(provider_id, Uuid)))
     if row is None:
@@ -50,7 +52,7 @@ async def _turn(session: Session, provider_id: UUID) -> Row[Any]:
     return row
 
 
-async def _turn_of(session: Session, record: Any, key: UUID) -> UUID:
+async def turn_of(session: Session, record: Any, key: UUID) -> UUID:
     """The same for the provider whom something belongs to."""
     owner = select(record.provider_id).where(record.visible_to(session.viewer), record.id == bound(key, Uuid))
     row = await session.statements.row(_locked(session, Provider.id == owner.scalar_subquery()))
@@ -83,7 +85,7 @@ def _merged(row: Any, names: Sequence[str], values: Mapping[str, Any]) -> dict[s
 
 async def _remove(session: Session, record: type[Record], deletion: Deletion) -> Written:
     """Delete what belongs to a provider."""
-    provider_id = await _turn_of(session, record, deletion.key)
+    provider_id = await turn_of(session, record, deletion.key)
     await session.remove(record, deletion.key, deletion.expected_version)
     return Written(None, deletion.key, [provider_id])
 
@@ -114,7 +116,7 @@ async def _agrees(session: Session, provider_id: UUID, rule: Rule, but: UUID | N
 async def _create_rule(session: Session, wanted: Addition) -> Written:
     rule = wanted.said
     assert isinstance(rule, Rule)
-    await _turn(session, wanted.provider_id)
+    await turn(session, wanted.provider_id)
     await _fit(session, wanted.provider_id, rule.terms, [rule.window])
     await _agrees(session, wanted.provider_id, rule)
     row = await session.create(AvailabilityRule, {"provider_id": wanted.provider_id, **rule.columns()})
@@ -122,7 +124,7 @@ async def _create_rule(session: Session, wanted: Addition) -> Written:
 
 
 async def _update_rule(session: Session, wanted: Edition) -> Written:
-    provider_id = await _turn_of(session, AvailabilityRule, wanted.key)
+    provider_id = await turn_of(session, AvailabilityRule, wanted.key)
     stored = await _stored(session, AvailabilityRule, wanted)
     rule = Rule.read(_merged(stored, availability_rule.NAMES, wanted.values))
     await _fit(session, provider_id, rule.terms, [rule.window])
@@ -140,7 +142,7 @@ async def _delete_rule(session: Session, wanted: Deletion) -> Written:
 
 async def _set_week(session: Session, wanted: Week) -> Written:
     """Replace the weekly rules of a provider; those that are right already stay as they are."""
-    provider = await _turn(session, wanted.provider_id)
+    provider = await turn(session, wanted.provider_id)
     await _fit(session, provider.id, wanted.terms, [window for _, window in wanted.windows])
     stored = await session.statements.rows(weekly(session.viewer, provider.id))
     superfluous, missing = week.difference(stored, wanted.rules())
@@ -152,7 +154,7 @@ async def _set_week(session: Session, wanted: Week) -> Written:
 
 
 async def _clear_week(session: Session, wanted: EmptyWeek) -> Written:
-    provider = await _turn(session, wanted.provider_id)
+    provider = await turn(session, wanted.provider_id)
     stored = await session.statements.rows(weekly(session.viewer, provider.id))
     if stored:
         await session.statements.rows(week.remove(session.viewer, [row.id for row in stored]))
@@ -176,7 +178,7 @@ async def _is_new(session: Session, same: Select[Any], field: str = "date") -> N
 async def _create_exception(session: Session, wanted: Addition) -> Written:
     hours = wanted.said
     assert isinstance(hours, OtherHours)
-    provider = await _turn(session, wanted.provider_id)
+    provider = await turn(session, wanted.provider_id)
     await _fit(session, provider.id, hours.terms, hours.windows)
     await _is_new(session, availability_exception.same_date(session.viewer, provider.id, hours.date, None))
     row = await session.create(AvailabilityException, {"provider_id": provider.id, **hours.columns()})
@@ -184,7 +186,7 @@ async def _create_exception(session: Session, wanted: Addition) -> Written:
 
 
 async def _update_exception(session: Session, wanted: Edition) -> Written:
-    provider_id = await _turn_of(session, AvailabilityException, wanted.key)
+    provider_id = await turn_of(session, AvailabilityException, wanted.key)
     stored = await _stored(session, AvailabilityException, wanted)
     before = {"windows": availability_exception.windows_of(stored)}
     names = [name for name in availability_exception.NAMES if name not in before]
@@ -241,21 +243,33 @@ async def _delete_holiday(session: Session, wanted: Deletion) -> Written:
 
 
 async def _create_time_off(session: Session, wanted: Addition) -> Written:
-    provider = await _turn(session, wanted.provider_id)
+    provider = await turn(session, wanted.provider_id)
     row = await session.create(TimeOff, {"provider_id": provider.id, **wanted.said.columns()})
     return Written(row, row.id, [provider.id])
 
 
 async def _update_time_off(session: Session, wanted: Edition) -> Written:
-    provider_id = await _turn_of(session, TimeOff, wanted.key)
+    provider_id = await turn_of(session, TimeOff, wanted.key)
     stored = await _stored(session, TimeOff, wanted)
+    _is_ours(stored)
     absence = Absence.read(_merged(stored, time_off.NAMES, wanted.values))
     row = await session.change(TimeOff, wanted.key, wanted.expected_version, absence.columns())
     return Written(row, row.id, [provider_id])
 
 
 async def _delete_time_off(session: Session, wanted: Deletion) -> Written:
-    return await _remove(session, TimeOff, wanted)
+    provider_id = await turn_of(session, TimeOff, wanted.key)
+    stored = await session.statements.row(rows(TimeOff, session.viewer).where(TimeOff.id == bound(wanted.key, Uuid)))
+    _is_ours(stored)
+    await session.remove(TimeOff, wanted.key, wanted.expected_version)
+    return Written(None, wanted.key, [provider_id])
+
+
+def _is_ours(stored: Row[Any] | None) -> None:
+    """Refuse to change what would be as it was when its calendar is read next."""
+    if stored is not None and stored.import_id is not None:
+        problem = "This is the busy time of an imported calendar: change it there, or delete the import."
+        raise Forbidden("id", problem=problem)
 
 
 class ClearWeek(Change):
@@ -277,6 +291,6 @@ DELETE_EXCEPTION = Change("availabilityExceptionDelete", AvailabilityException, 
 CREATE_HOLIDAY = Change("holidayCreate", Holiday, _create_holiday, wide=True)
 UPDATE_HOLIDAY = Change("holidayUpdate", Holiday, _update_holiday, wide=True)
 DELETE_HOLIDAY = Change("holidayDelete", Holiday, _delete_holiday, wide=True)
-CREATE_TIME_OFF = Change("timeOffCreate", TimeOff, _create_time_off)
+CREATE_TIME_OFF = Change("timeOffCreate", TimeOff, _create_time_off, after=proposals.reassign)
 UPDATE_TIME_OFF = Change("timeOffUpdate", TimeOff, _update_time_off)
 DELETE_TIME_OFF = Change("timeOffDelete", TimeOff, _delete_time_off)

@@ -35,11 +35,13 @@ class Written:
 
 @dataclass(frozen=True)
 class Supplied:
-    """What came of a change: its row (none, if it was deleted), and what was published for it."""
+    """What came of a change: its row (none, if it was deleted), what was published for it, and what was proposed then."""
 
     row: Row[Any] | None
     key: UUID
     outcome: Outcome = field(default_factory=Outcome)
+    proposals: tuple[UUID, ...] = ()
+    without_proposal: int = 0
 
 
 class Session:
@@ -95,7 +97,8 @@ class Session:
 class Change:
     """How a mutation changes what is supplied; `unique` is the field that no two of them have in common.
 
-    A `wide` one decides about times of providers whom it does not name: nobody makes a rule meanwhile.
+    A `wide` one decides about times of providers whom it does not name: nobody makes a rule meanwhile. What is done
+    `after` it, once it stands, is done again when it is asked for again.
     """
 
     name: str
@@ -103,6 +106,7 @@ class Change:
     write: Callable[[Session, Any], Awaitable[Written]]
     unique: str = ""
     wide: bool = False
+    after: Callable[[Context, Any, Supplied], Awaitable[Supplied]] | None = None
 
     @property
     def deletes(self) -> bool:
@@ -125,7 +129,7 @@ async def supplied(context: Context, change: Change, request: Request) -> Suppli
     except AlreadyExists as refused:
         raise AlreadyExists(*(refused.field or filter(None, [change.unique]))) from None
     context.loaders.forget()
-    return done
+    return done if change.after is None else await change.after(context, request.wanted, done)
 
 
 async def _supplied(session: Session, change: Change, wanted: Any, key: Key | None) -> Supplied:

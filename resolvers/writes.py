@@ -8,6 +8,7 @@ from sqlalchemy import ColumnElement, Row, Select
 
 from models import Record, event
 from models.idempotency_key import Key
+from models.node_id import term
 from models.viewer import Viewer
 from resolvers.context import Context
 from resolvers.idempotency import once, read_key
@@ -25,7 +26,7 @@ class Write:
 
     @property
     def noun(self) -> str:
-        return self.record.__name__.lower()
+        return term(self.record.__name__)
 
     def prepared(self, context: Context, wanted: Any, key: Key | None) -> Prepared:
         return prepared(self._build, context.viewer, wanted, key, context.request_id)

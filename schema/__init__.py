@@ -14,21 +14,29 @@ from schema.holiday import Holiday
 from schema.location import Location
 from schema.mutation import Mutation
 from schema.offering import Offering
+from schema.proposal import Proposal
 from schema.provider import Provider
 from schema.query import Query
 from schema.requirement import Requirement
 from schema.reservation import Reservation
+from schema.reservation_series import ReservationSeries
 from schema.resource import Resource
 from schema.scalars import SCALARS
 from schema.service import Service
 from schema.skill import Skill
+from schema.subscription import Subscription
 from schema.time_off import TimeOff
+from schema.visit import Visit
+from schema.waitlist_entry import WaitlistEntry
+from schema.webhook_endpoint import WebhookEndpoint
 
 schema = strawberry.Schema(
     Query,
     Mutation,
+    Subscription,
     types=[
         *(Appointment, Business, Client, Location, Offering, Provider, Requirement, Reservation, Resource, Service),
+        *(Visit, ReservationSeries, WaitlistEntry, Proposal, WebhookEndpoint),
         *(Skill, AvailabilityRule, AvailabilityException, Holiday, TimeOff, RefusedError, *SHOWN_AS.values()),
     ],
     config=StrawberryConfig(scalar_map=SCALARS),

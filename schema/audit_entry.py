@@ -9,16 +9,16 @@ from strawberry.scalars import JSON
 from strawberry.utils.str_converters import to_camel_case
 
 from models.node_id import encode
-from schema.access import MANAGERS
+from schema.access import MANAGERS, MEMBERS
 from schema.declaration import Identity
 
-# One event tells of all the times that a provider published at once.
-_ABOUT = {"scheduling.appointment.created.v1": "Provider"}
+# One event tells of all the times that a provider published at once, or of all that was changed of when they work.
+_ABOUT = {"scheduling.appointment.created.v1": "Provider", "user.team_member.availability.changed.v1": "Provider"}
 
 
 @strawberry.type(
     description="Something that was done, or that somebody read about a person. Nobody can change it afterwards.",
-    directives=[MANAGERS],
+    directives=[MEMBERS],
 )
 class AuditEntry:
     id: strawberry.ID = strawberry.field(
@@ -26,15 +26,19 @@ class AuditEntry:
     )
     occurred_at: datetime = strawberry.field(description="When, by the database's clock.")
     actor: str | None = strawberry.field(
-        description="Who: their principal. Null for what no request did, such as a change made by hand."
+        description="Who: their principal. Null for what no request did, such as a change made by hand.",
+        directives=[MANAGERS],
     )
     action: str = strawberry.field(
         description="What was done: `scheduling.client.updated.v1`, `audit.client.read.v1`, `audit.client.exported.v1`."
     )
-    request_id: str | None = strawberry.field(description="In which request; its answer had it as X-Request-Id.")
+    request_id: str | None = strawberry.field(
+        description="In which request; its answer had it as X-Request-Id.", directives=[MANAGERS]
+    )
 
     @strawberry.field(
-        description="The id of the thing. That times were published is told of their provider. "
+        description="The id of the thing. That times were published is told of their provider, "
+        "and so is that they work at other times. "
         "Things that are gone, and things that the API does not show, have an id, too; `node` does not find them."
     )
     def node_id(root: strawberry.Parent[Row[Any]]) -> strawberry.ID:  # noqa: N805
@@ -47,7 +51,9 @@ class AuditEntry:
     def diff(root: strawberry.Parent[Row[Any]]) -> JSON | None:  # noqa: N805
         return None if root.diff is None else JSON(difference(root.diff))
 
-    @strawberry.field(description="Which personal fields were read; null for whatever is no reading.")
+    @strawberry.field(
+        description="Which personal fields were read; null for whatever is no reading.", directives=[MANAGERS]
+    )
     def fields(root: strawberry.Parent[Row[Any]]) -> list[str] | None:  # noqa: N805
         read: list[str] | None = root.data.get("fields")
         return read

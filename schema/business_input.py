@@ -47,7 +47,8 @@ class BusinessUpdateInput:
     hold_time_minutes: int | None = strawberry.field(default=None, description="How long a hold lasts, 1 to 1440.")
     hold_limit: int | None = strawberry.field(
         default=None,
-        description="How many appointments a client may hold at once, 1 to 1000; 0 for as many as they like.",
+        description="How many appointments a client may hold at once, and how many of their requests may wait for an approval, 1 to 1000; "
+        "0 for as many as they like.",
     )
     minimum_horizon_minutes: int | None = strawberry.field(
         default=None,
@@ -60,17 +61,27 @@ class BusinessUpdateInput:
     cancel_cutoff_minutes: int | None = strawberry.field(
         default=None, description="How long before its start a client may cancel at the latest, 0 to 527040."
     )
+    renewal_limit: int | None = strawberry.field(default=None, description="How often a hold may be renewed, 0 to 100.")
     publication_days: int | None = strawberry.field(
         default=None, description="How many days ahead rules become appointments, 1 to 366."
     )
     exposure_variant: ExposureVariant | None = strawberry.field(
         default=None, description="How many times a client is shown at once."
     )
+    locale: str | None = strawberry.field(
+        default=None, description="In which language people are written to who have not chosen one, like en or pt-BR."
+    )
+    reminder_minutes: list[int] | None = strawberry.field(
+        default=None,
+        description="How long before an appointment its client is reminded of it, at most 5 times, 15 to 10080 minutes "
+        "each; an empty list reminds nobody.",
+    )
     idempotency_key: str | None = strawberry.field(default=None, description=KEY)
 
     def wanted(self) -> Revision:
         values = {name: value for name, value in vars(self).items() if name != "idempotency_key"}
-        return Revision(**values)
+        reminders = self.reminder_minutes
+        return Revision(**{**values, "reminder_minutes": None if reminders is None else tuple(reminders)})
 
 
 @strawberry.type(directives=[EVERYBODY])

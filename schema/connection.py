@@ -77,7 +77,7 @@ class Connection(Generic[T]):
             has_next_page=page.has_next,
             has_previous_page=page.has_previous,
             start_cursor=root.cursor(page.rows[0]) if page.rows else None,
-            end_cursor=root.cursor(page.rows[-1]) if page.rows else None,
+            end_cursor=root.end(page),
         )
 
     @strawberry.field(

@@ -1,5 +1,6 @@
 """User errors: how a refusal is shown, in a payload's `userErrors` or, when they are not selected, at the top."""
 
+from dataclasses import MISSING, fields
 from datetime import datetime
 from enum import Enum
 from inspect import isawaitable
@@ -46,9 +47,12 @@ class UserErrorCode(Enum):
     NOT_OFFERED = "NOT_OFFERED"
     OVERLAPPING_ROWS = "OVERLAPPING_ROWS"
     OVERLAPPING_RULES = "OVERLAPPING_RULES"
+    RATE_LIMITED = "RATE_LIMITED"
     SLOT_UNAVAILABLE = "SLOT_UNAVAILABLE"
     TIMEOUT = "TIMEOUT"
+    TOO_MANY_ENTRIES = "TOO_MANY_ENTRIES"
     TOO_MANY_HOLDS = "TOO_MANY_HOLDS"
+    TOO_MANY_RENEWALS = "TOO_MANY_RENEWALS"
     TOO_MANY_ROWS = "TOO_MANY_ROWS"
     UNAVAILABLE = "UNAVAILABLE"
     UNKNOWN_TIME_ZONE = "UNKNOWN_TIME_ZONE"
@@ -97,6 +101,7 @@ class UnknownTimeZoneError(UserError):
 class SlotUnavailableError(UserError):
     alternatives: Any = strawberry.field(
         graphql_type=several("Appointment"),
+        default_factory=list,
         description="The nearest free appointments of the same provider, or of any for whoever takes any; up to 3.",
         directives=[FEW],
     )
@@ -114,10 +119,12 @@ class HorizonError(UserError):
 
 
 @strawberry.type(
-    description="A client cancels later than the policy of the reservation allows.", directives=[EVERYBODY]
+    description="A client cancels or moves a booking later than was agreed on, or somebody else cancels it as late and tells "
+    "no reason.",
+    directives=[EVERYBODY],
 )
 class CancellationWindowError(UserError):
-    deadline: datetime = strawberry.field(description="Until when the client could cancel.")
+    deadline: datetime = strawberry.field(description="Until when the client could.")
 
 
 @strawberry.type(description="The hold has lapsed.", directives=[EVERYBODY])
@@ -128,6 +135,9 @@ class HoldExpiredError(UserError):
 @strawberry.type(description="The reservation's state does not allow the change.", directives=[EVERYBODY])
 class IllegalStateError(UserError):
     state: ReservationStatus = strawberry.field(description="The state in which it is.")
+    possible_at: datetime | None = strawberry.field(
+        default=None, description="From when on this can be done; null if that is no question of time."
+    )
 
 
 @strawberry.type(description="The same window was sent twice.", directives=[EVERYBODY])
@@ -158,9 +168,22 @@ class TooManyRowsError(UserError):
     limit: int = strawberry.field(description="How many are allowed.")
 
 
-@strawberry.type(description="The client holds as many appointments as allowed at once.", directives=[EVERYBODY])
+@strawberry.type(description="The client waits for as much as allowed at once.", directives=[EVERYBODY])
+class TooManyEntriesError(UserError):
+    limit: int = strawberry.field(description="How much is allowed.")
+
+
+@strawberry.type(
+    description="The client holds as much, or has as many requests waiting for an approval, as allowed at once.",
+    directives=[EVERYBODY],
+)
 class TooManyHoldsError(UserError):
     limit: int = strawberry.field(description="How many are allowed.")
+
+
+@strawberry.type(description="The hold was renewed as often as the business allows.", directives=[EVERYBODY])
+class TooManyRenewalsError(UserError):
+    limit: int = strawberry.field(description="How often a hold may be renewed.")
 
 
 @strawberry.type(description="Somebody has changed the thing since it was read.", directives=[EVERYBODY])
@@ -174,15 +197,24 @@ SHOWN_AS: dict[type[Refusal], type[UserError]] = {
     refusals.SlotUnavailable: SlotUnavailableError,
     refusals.ResourceInUse: SlotUnavailableError,
     refusals.NobodyAvailable: SlotUnavailableError,
+    refusals.SeriesInConflict: SlotUnavailableError,
     refusals.TooLate: LeadTimeError,
     refusals.BeyondHorizon: HorizonError,
     refusals.CancellationWindow: CancellationWindowError,
+    refusals.MovingWindow: CancellationWindowError,
+    refusals.ReasonNeeded: CancellationWindowError,
     refusals.HoldExpired: HoldExpiredError,
     refusals.IllegalState: IllegalStateError,
+    refusals.TooEarly: IllegalStateError,
+    refusals.NotConfirmed: IllegalStateError,
     refusals.DuplicateRows: DuplicateRowsError,
     refusals.OverlappingRows: OverlappingRowsError,
     refusals.OverlappingRules: OverlappingRulesError,
+    refusals.TooManyEntries: TooManyEntriesError,
     refusals.TooManyHolds: TooManyHoldsError,
+    refusals.TooManyRequests: TooManyHoldsError,
+    refusals.SeriesHeld: TooManyHoldsError,
+    refusals.TooManyRenewals: TooManyRenewalsError,
     refusals.TooManyRows: TooManyRowsError,
     refusals.TooManyAppointments: TooManyRowsError,
     refusals.VersionConflict: VersionConflictError,
@@ -191,8 +223,10 @@ SHOWN_AS: dict[type[Refusal], type[UserError]] = {
 
 
 def shown(refusal: Refusal) -> UserError:
-    """Show a refusal as the type that has its details."""
+    """Show a refusal as the type that has its details; without them, as the rule of the database told it, in plain words."""
     kind = SHOWN_AS.get(type(refusal), RefusedError)
+    if not _needed(kind) <= refusal.details.keys():
+        kind = RefusedError
     details = {name: value for name, value in refusal.details.items() if name in kind.__annotations__}
     if "appointment_ids" in details:
         details["appointment_ids"] = [encode("Appointment", key) for key in details["appointment_ids"]]
@@ -203,6 +237,11 @@ def shown(refusal: Refusal) -> UserError:
         retryable=refusal.retryable,
         **details,
     )
+
+
+def _needed(kind: type[UserError]) -> set[str]:
+    told = {field.name for field in fields(kind) if field.default is MISSING and field.default_factory is MISSING}
+    return told - {field.name for field in fields(UserError)}
 
 
 def extensions(refusal: Refusal) -> dict[str, Any]:

@@ -9,9 +9,11 @@ from typing import Any
 from graphql import (
     DocumentNode,
     ExecutionResult,
+    Executor,
     GraphQLError,
     OperationDefinitionNode,
     OperationType,
+    create_source_event_stream,
     execute,
     get_operation_ast,
     parse,
@@ -26,6 +28,7 @@ from resolvers.audit import record_read
 from resolvers.context import Context
 from resolvers.database import DatabaseFaultError
 from resolvers.recent import Recent
+from resolvers.stream import Stream
 from schema import complaint, schema
 from schema.access import Access
 from schema.error import extensions
@@ -74,6 +77,14 @@ class Prepared:
     def is_query(self) -> bool:
         return self.operation is not None and self.operation.operation is OperationType.QUERY
 
+    @property
+    def is_mutation(self) -> bool:
+        return self.operation is not None and self.operation.operation is OperationType.MUTATION
+
+    @property
+    def is_subscription(self) -> bool:
+        return self.operation is not None and self.operation.operation is OperationType.SUBSCRIPTION
+
     def cost(self, variables: dict[str, Any]) -> int:
         """What it costs to execute with these variables, as they were sent; at least 1, for reading it."""
         return self.weight.price(variables)
@@ -82,8 +93,8 @@ class Prepared:
         """Say why this viewer may not execute it: a field is not for them, or it costs too much."""
         if self.operation is None:
             return None
-        error = ACCESS.refused(self.weight.touched, viewer, writes=not self.is_query)
-        error = error or too_costly(cost, limits)
+        error = ACCESS.refused(self.weight.touched, viewer, writes=self.is_mutation)
+        error = error or too_costly(cost, limits.change if self.is_subscription else limits.cost)
         return None if error is None else _shape(error, "FORBIDDEN")
 
 
@@ -157,13 +168,51 @@ def _name(operation: OperationDefinitionNode) -> str | None:
     return operation.name.value if operation.name else None
 
 
-async def answer(prepared: Prepared, question: Question, context: Context) -> dict[str, Any]:
-    """Execute the operation and shape its answer: without `data`, if nothing was executed."""
+async def listen(prepared: Prepared, question: Question, context: Context) -> Stream | dict[str, Any]:
+    """Begin to hear what a subscription asks for, each of which is to be answered; or say why not."""
+    assert prepared.document is not None
+    executor = Executor.build(
+        CONTRACT,
+        prepared.document,
+        context_value=context,
+        raw_variable_values=question.variables,
+        operation_name=question.operation_name,
+        hide_suggestions=prepared.hides_suggestions,
+        max_coercion_errors=complaint.MOST_SAID,
+    )
+    if isinstance(executor, list):
+        return _unexecuted(prepared, question, executor, context)
+    begun: Any = create_source_event_stream(executor)
+    stream: Any = await begun if isawaitable(begun) else begun
+    if not isinstance(stream, ExecutionResult):
+        heard: Stream = stream
+        return heard
+    faults = [shape for error in stream.errors or () for shape in _fault(error, context)]
+    return {"errors": [with_request(fault, context) for fault in faults]}
+
+
+def lost(refusal: Refusal, context: Context) -> dict[str, Any]:
+    """Say why a subscription is over."""
+    return {"errors": [with_request(_told(refusal), context)]}
+
+
+def _unexecuted(prepared: Prepared, question: Question, errors: list[GraphQLError], context: Context) -> dict[str, Any]:
+    """Say why nothing was executed: of variables, in the words of this API."""
+    wrong = _wrong_variables(prepared, question.variables) or errors
+    return {"errors": [with_request(_shape(error, "INVALID_INPUT"), context) for error in wrong]}
+
+
+async def answer(prepared: Prepared, question: Question, context: Context, heard: Any = None) -> dict[str, Any]:
+    """Execute the operation, of a subscription for what was heard, and shape its answer.
+
+    It is without `data`, if nothing was executed.
+    """
     if prepared.document is None or prepared.operation is None:
         return {"errors": [with_request(error, context) for error in prepared.errors]}
     result: ExecutionResult | Awaitable[ExecutionResult] = execute(
         CONTRACT,
         prepared.document,
+        root_value=heard,
         context_value=context,
         variable_values=question.variables,
         operation_name=question.operation_name,
@@ -172,8 +221,7 @@ async def answer(prepared: Prepared, question: Question, context: Context) -> di
     )
     done: ExecutionResult = await result if isawaitable(result) else result
     if done.data is None and done.errors and all(error.path is None for error in done.errors):
-        wrong = _wrong_variables(prepared, question.variables) or done.errors
-        return {"errors": [with_request(_shape(error, "INVALID_INPUT"), context) for error in wrong]}
+        return _unexecuted(prepared, question, done.errors, context)
     try:
         await record_read(context)
     except Refusal as refusal:  # what nobody can put on record is not read

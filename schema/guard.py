@@ -250,9 +250,9 @@ def refused(weight: Weight, limits: Limits = LIMITS) -> GraphQLError | None:
     return next((error for rule in rules if (error := _over(*rule)) is not None), None)
 
 
-def too_costly(cost: int, limits: Limits = LIMITS) -> GraphQLError | None:
+def too_costly(cost: int, most: int = LIMITS.cost) -> GraphQLError | None:
     """Refuse a request for what its operation costs."""
-    return _over("TOO_COSTLY", "The operation costs {found} points; {limit} are allowed.", cost, limits.cost)
+    return _over("TOO_COSTLY", "The operation costs {found} points; {limit} are allowed.", cost, most)
 
 
 def too_long(answer: int, limits: Limits = LIMITS) -> GraphQLError | None:

@@ -17,6 +17,8 @@ class Limits:
     mutations: int = 20
     introspections: int = 2
     cost: int = 20_000
+    change: int = 1_000
+    """What a subscription may cost each time that it is answered: nobody pays for it but when it begins."""
     answer: int = 1_000_000
     """Bytes of an answer to a query: texts may be longer than any cost foresees."""
 

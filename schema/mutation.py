@@ -1,19 +1,23 @@
 """What can be changed."""
 
+from dataclasses import replace
 from typing import Any
 
 import strawberry
 
 from models.api_key import read_id
+from models.locale import locale
 from models.node_id import key_if_given, key_of
 from models.person import Details
-from models.reservation import Change, Wish
+from models.reservation import Wish
 from models.text import note
 from resolvers import businesses, people, privacy, publications, reservations
 from resolvers.api_keys import create_key, revoke_key
 from resolvers.writes import Request
-from schema.access import ADMINS, DESK, DESK_OR_CLIENT, EVERYBODY, KEEPERS, MANAGERS, MEMBERS, OPERATORS, TEAM
+from schema.absence import AbsenceMutation
+from schema.access import ADMINS, DESK, DESK_OR_CLIENT, EVERYBODY, KEEPERS, MANAGERS, OPERATORS, TEAM
 from schema.api_key import ApiKeyCreateInput, ApiKeyCreatePayload, ApiKeyRevokeInput, ApiKeyRevokePayload
+from schema.attendance import AttendanceMutation
 from schema.booking import BookingMutation
 from schema.business_input import (
     BusinessCreateInput,
@@ -21,11 +25,14 @@ from schema.business_input import (
     BusinessUpdateInput,
     BusinessUpdatePayload,
 )
+from schema.calendar import CalendarMutation
 from schema.catalogue import CatalogueMutation
 from schema.connection import Info, maybe
 from schema.cost import Cost
 from schema.error import UserError, thing, user_errors
 from schema.generation import GenerationMutation
+from schema.life import LifeMutation
+from schema.notification import NotificationMutation
 from schema.privacy import (
     MANAGERS_OR_CLIENT,
     ClientEraseInput,
@@ -34,9 +41,13 @@ from schema.privacy import (
     ClientExportPayload,
 )
 from schema.publication import AppointmentBulkCreateInput, AppointmentBulkCreatePayload, publication
+from schema.reservation_series_input import SeriesMutation
 from schema.root import KEY, mutation, writing
-from schema.scalars import TimeZone
+from schema.scalars import LOCALE, TimeZone
 from schema.schedule import ScheduleMutation
+from schema.visit_input import VisitMutation
+from schema.waitlist import WaitlistMutation
+from schema.webhook import WebhookMutation
 
 
 @strawberry.input
@@ -46,10 +57,12 @@ class PersonCreateInput:
     email: str | None = None
     phone: str | None = strawberry.field(default=None, description="Up to 32 characters, like +49 30 1234567.")
     time_zone: TimeZone | None = strawberry.field(default=None, description="Their own zone, if not the business's.")
+    locale: str | None = strawberry.field(default=None, description=f"{LOCALE} The business's unless told.")
     idempotency_key: str | None = strawberry.field(default=None, description=KEY)
 
     def details(self) -> Details:
-        return Details.read(self.first_name, self.last_name, self.email, self.phone, self.time_zone)
+        details = Details.read(self.first_name, self.last_name, self.email, self.phone, self.time_zone)
+        return replace(details, locale=locale(self.locale, "locale"))
 
 
 @strawberry.input(description="A new provider.")
@@ -93,33 +106,22 @@ class ReservationCreatePayload:
     user_errors: list[UserError] = user_errors()
 
 
-@strawberry.input(description="A hold to be confirmed.")
-class ReservationConfirmInput:
-    reservation_id: strawberry.ID
-    idempotency_key: str | None = strawberry.field(default=None, description=KEY)
-
-
-@strawberry.type(directives=[EVERYBODY])
-class ReservationConfirmPayload:
-    reservation: Any = thing(maybe("Reservation"))
-    user_errors: list[UserError] = user_errors()
-
-
-@strawberry.input(description="A reservation to be given back.")
-class ReservationCancelInput:
-    reservation_id: strawberry.ID
-    reason: str | None = strawberry.field(default=None, description="Up to 2000 characters.")
-    idempotency_key: str | None = strawberry.field(default=None, description=KEY)
-
-
-@strawberry.type(directives=[EVERYBODY])
-class ReservationCancelPayload:
-    reservation: Any = thing(maybe("Reservation"))
-    user_errors: list[UserError] = user_errors()
-
-
 @strawberry.type
-class Mutation(CatalogueMutation, ScheduleMutation, GenerationMutation, BookingMutation):
+class Mutation(
+    CalendarMutation,
+    CatalogueMutation,
+    ScheduleMutation,
+    GenerationMutation,
+    BookingMutation,
+    LifeMutation,
+    AttendanceMutation,
+    NotificationMutation,
+    WebhookMutation,
+    VisitMutation,
+    WaitlistMutation,
+    AbsenceMutation,
+    SeriesMutation,
+):
     @writing(people.CREATE_PROVIDER, ProviderCreatePayload, "Add a provider.", MANAGERS)
     def provider_create(self, input: ProviderCreateInput) -> Any:  # noqa: A002
         return Request(input.details(), input.idempotency_key)
@@ -151,27 +153,6 @@ class Mutation(CatalogueMutation, ScheduleMutation, GenerationMutation, BookingM
             key_if_given("Service", input.service_id, "serviceId"),
         )
         return Request(wish, input.idempotency_key)
-
-    @writing(
-        reservations.CONFIRM,
-        ReservationConfirmPayload,
-        "Turn a hold into a booking. A second time, the same booking is answered.",
-        MEMBERS,
-    )
-    def reservation_confirm(self, input: ReservationConfirmInput) -> Any:  # noqa: A002
-        change = Change(key_of("Reservation", input.reservation_id, "reservationId"))
-        return Request(change, input.idempotency_key)
-
-    @writing(
-        reservations.CANCEL,
-        ReservationCancelPayload,
-        "Give a hold or a booking back. A second time, the same reservation is answered. A client cancels a booking no "
-        "later than the cut-off that held when it was made, or else CANCELLATION_WINDOW; others may until it begins.",
-        MEMBERS,
-    )
-    def reservation_cancel(self, input: ReservationCancelInput) -> Any:  # noqa: A002
-        change = Change(key_of("Reservation", input.reservation_id, "reservationId"), note(input.reason, "reason"))
-        return Request(change, input.idempotency_key)
 
     @mutation(
         "Make an API key. Its token is in this answer and in no other: so there is no idempotency key, and whoever lost"

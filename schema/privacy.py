@@ -21,14 +21,59 @@ from schema.error import UserError, user_errors
 from schema.root import KEY
 
 MANAGERS_OR_CLIENT = allowed(Role.ADMIN, Role.MANAGER, Role.CLIENT)
-PERSON = ("id", "first_name", "last_name", "email", "phone", "time_zone", "created_at", "version")
+PERSON = ("id", "first_name", "last_name", "email", "phone", "time_zone", "locale", "created_at", "version")
 RESERVATION = (
     *("id", "status", "starts_at", "ends_at", "seat", "note", "cancel_reason", "provider_id", "provider", "service_id"),
     *("service", "appointment_id", "created_at", "expires_at", "confirmed_at", "cancelled_at", "version"),
 )
 API_KEY = ("id", "name", "role", "scopes", "created_at", "expires_at", "revoked_at")
+NOTIFICATION = (
+    *("id", "channel", "topic", "template", "status", "reservation_id", "created_at", "sent_at", "subject", "text"),
+)
+THINGS = {
+    "proposals": (
+        "Proposal",
+        (
+            *(
+                "id",
+                "status",
+                "reason",
+                "reservation_id",
+                "hold_id",
+                "appointment_id",
+                "from_provider_id",
+                "provider_id",
+            ),
+            *("expires_at", "created_at", "version"),
+        ),
+    ),
+    "waitlistEntries": (
+        "WaitlistEntry",
+        (
+            *("id", "status", "service_id", "provider_id", "location_id", "starts_from", "starts_until", "offer_id"),
+            *("created_at", "version"),
+        ),
+    ),
+    "visits": ("Visit", ("id", "status", "starts_at", "ends_at", "created_at", "version")),
+    "reservationSeries": (
+        "ReservationSeries",
+        ("id", "provider_id", "service_id", "every_weeks", "count", "created_at", "version"),
+    ),
+    "calendarFeeds": ("CalendarFeed", ("id", "revoked_at", "created_at", "version")),
+}
+"""Of what else there is: its type, and what is told of it; of a feed never its secret."""
+PREFERENCE = ("channel", "topic", "enabled")
 ENTRY = ("id", "occurred_at", "actor", "action", "request_id")
-TYPE_OF = {"provider_id": "Provider", "service_id": "Service", "appointment_id": "Appointment"}
+TYPE_OF = {
+    "provider_id": "Provider",
+    "reservation_id": "Reservation",
+    "service_id": "Service",
+    "appointment_id": "Appointment",
+    "from_provider_id": "Provider",
+    "location_id": "Location",
+    "hold_id": "Reservation",
+    "offer_id": "Reservation",
+}
 
 
 @strawberry.input(description="A client, all of whose data is wanted.")
@@ -40,8 +85,9 @@ class ClientExportInput:
 class ClientExportPayload:
     export: JSON | None = strawberry.field(
         default=None,
-        description="All that is kept: the client, their reservations, their API keys, and the history of all of these "
-        "with everybody who read it. Null when nothing was told.",
+        description="All that is kept: the client, their reservations, visits and series, what they wait for and what was "
+        "proposed to them, their calendar feeds and API keys (never a secret), what they were told and wish to be told, and "
+        "the history of all of these with everybody who read it. Null when nothing was told.",
     )
     user_errors: list[UserError] = user_errors("Why nothing was told; empty when all went well.")
 
@@ -53,6 +99,12 @@ class ClientExportPayload:
             "reservations": [_told("Reservation", row, RESERVATION) for row in export.reservations],
             "apiKeys": [_told("ApiKey", row, API_KEY) for row in export.api_keys],
             "history": [_entry(row) for row in export.history],
+            "notifications": [_told("Notification", row, NOTIFICATION) for row in export.notifications],
+            "notificationPreferences": [_told("", row, PREFERENCE) for row in export.preferences],
+            **{
+                name: [_told(type_name, row, names) for row in export.things[name]]
+                for name, (type_name, names) in THINGS.items()
+            },
         }
         return cls(export=JSON(told))
 

@@ -13,19 +13,20 @@ from schema.connection import maybe
 from schema.edit_input import NAME, UpdateInput, edition, unchanged
 from schema.error import thing
 from schema.root import KEY
-from schema.scalars import TimeZone
+from schema.scalars import LOCALE, TimeZone
 from schema.supply import SupplyPayload
 
 
 @strawberry.input(
     description="What is to change of a provider. What is left out stays as it is; null takes an email address, "
-    "a telephone number or a zone away."
+    "a telephone number, a zone or a locale away."
 )
 class ProviderUpdateInput(UpdateInput):
     first_name: str | None = unchanged(NAME)
     last_name: str | None = unchanged(NAME)
     email: str | None = unchanged()
     phone: str | None = unchanged("Up to 32 characters, like +49 30 1234567.")
+    locale: str | None = unchanged(LOCALE)
     time_zone: TimeZone | None = unchanged("Their own zone, if not the business's; their times are published anew.")
 
     def wanted(self) -> Request:

@@ -5,7 +5,7 @@ from typing import Any
 
 import strawberry
 
-from models import Appointment, Client, Provider, Reservation
+from models import Appointment, Client, Provider, Reservation, ReservationSeries, Visit
 from models.page import Page
 from models.person import Sought
 from models.relation import Asked
@@ -23,13 +23,16 @@ from models.relations import (
 from resolvers.api_keys import API_KEYS, list_keys
 from resolvers.context import Zoned
 from resolvers.nodes import at_most, sought
+from schema.absence import AbsenceQuery
 from schema.access import ADMINS, EVERYBODY, KEEPERS, MEMBERS, TEAM
 from schema.api_key import ApiKey
 from schema.audit_entry import AuditEntry
+from schema.calendar import CalendarQuery
 from schema.catalogue import CatalogueQuery
 from schema.connection import NUMBERED, PAGED, After, Before, Connection, First, Info, Last
 from schema.cost import ListSize
 from schema.declaration import Asking, Clock, Found, FoundAll, Listed
+from schema.event import EventQuery
 from schema.exposure import ExposureQuery
 from schema.filter import (
     AppointmentOrder,
@@ -44,17 +47,31 @@ from schema.filter import (
 )
 from schema.filter import reservations as wanted_reservations
 from schema.node import Node
+from schema.notification import NotificationQuery
 from schema.root import Limit, Offset, Search, found, listing
 from schema.schedule import ScheduleQuery
 from schema.search import SearchQuery
 from schema.viewer import Viewer
+from schema.waitlist import WaitlistQuery
+from schema.webhook import WebhookQuery
 
 FREE_BY_START = AVAILABLE_APPOINTMENTS.listed(BY_START)
 NEWEST_ENTRIES = AUDIT_ENTRIES.listed(NEWEST_FIRST)
 
 
 @strawberry.type
-class Query(CatalogueQuery, ScheduleQuery, SearchQuery, ExposureQuery):
+class Query(
+    CalendarQuery,
+    EventQuery,
+    CatalogueQuery,
+    ScheduleQuery,
+    SearchQuery,
+    ExposureQuery,
+    NotificationQuery,
+    WebhookQuery,
+    WaitlistQuery,
+    AbsenceQuery,
+):
     @listing(
         AVAILABLE_APPOINTMENTS,
         "The appointments that can be reserved now, by start: published, far enough ahead, and free.",
@@ -157,6 +174,8 @@ class Query(CatalogueQuery, ScheduleQuery, SearchQuery, ExposureQuery):
     appointment = found(Appointment, "The appointment with this id.", EVERYBODY)
     reservation = found(Reservation, "The reservation with this id.", MEMBERS)
     provider = found(Provider, "The provider with this id.", EVERYBODY)
+    visit = found(Visit, "The visit with this id.", MEMBERS)
+    reservation_series = found(ReservationSeries, "The series with this id.", MEMBERS)
     client = found(Client, "The client with this id.", MEMBERS)
 
     @strawberry.field(

@@ -17,6 +17,7 @@ _TIME = re.compile(r"([01]\d|2[0-3]):([0-5]\d)|24:00", re.ASCII)
 _DECIMAL = re.compile(r"-?\d{1,15}(\.\d{1,10})?", re.ASCII)
 _EXAMPLE = "2027-05-03T09:00:00Z"
 
+LOCALE = "In which language they are written to, as a tag like en, en-GB or pt-BR (BCP 47)."
 TimeZone = NewType("TimeZone", str)
 LocalTime = NewType("LocalTime", int)
 """Minutes since midnight."""

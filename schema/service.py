@@ -43,6 +43,9 @@ class Service(Node):
     cancel_cutoff_minutes: int | None = strawberry.field(
         description=f"How long before its start a client may cancel at the latest, {OR_OURS}"
     )
+    approval_minutes: int | None = strawberry.field(
+        description="How long its provider has to approve what a client confirmed, in minutes; null where nobody need."
+    )
     created_at: datetime = strawberry.field(directives=[TEAM])
     version: int = strawberry.field(description="Grows by one with each change.", directives=[TEAM])
     skills: Any = many(catalogue.SERVICE_SKILLS, "What its provider has to be able to do, by name.", TEAM)

@@ -29,6 +29,10 @@ HOLD_TIME = f"How long a hold lasts, 1 to 1440; {OR_OURS}"
 MINIMUM_HORIZON = f"What starts sooner is reserved by nobody, whatever the lead time, 0 to 527040; {OR_OURS}"
 MAXIMUM_HORIZON = f"What starts later is reserved by nobody, 1 to 527040 and more than the minimum; {OR_OURS}"
 CANCEL_CUTOFF = f"How long before its start a client may cancel at the latest, 0 to 527040; {OR_OURS}"
+APPROVAL = (
+    "How long its provider has to approve what a client confirmed, in minutes, 1 to 527040; nobody need unless told. Until "
+    "then the reservation is PENDING and keeps its time, and lapses like a hold."
+)
 SKILLS = "What its provider has to be able to do: all of it, at most 100."
 RESOURCES = "Which resources it needs: all of them, at most 100."
 
@@ -70,6 +74,7 @@ class ServiceCreateInput(CreateInput):
     minimum_horizon_minutes: int | None = strawberry.field(default=None, description=MINIMUM_HORIZON)
     maximum_horizon_minutes: int | None = strawberry.field(default=None, description=MAXIMUM_HORIZON)
     cancel_cutoff_minutes: int | None = strawberry.field(default=None, description=CANCEL_CUTOFF)
+    approval_minutes: int | None = strawberry.field(default=None, description=APPROVAL)
     skill_ids: list[strawberry.ID] | None = unchanged(SKILLS)
     resources: list[RequirementInput] | None = unchanged(RESOURCES)
 
@@ -100,6 +105,7 @@ class ServiceUpdateInput(UpdateInput):
     minimum_horizon_minutes: int | None = unchanged(MINIMUM_HORIZON)
     maximum_horizon_minutes: int | None = unchanged(MAXIMUM_HORIZON)
     cancel_cutoff_minutes: int | None = unchanged(CANCEL_CUTOFF)
+    approval_minutes: int | None = unchanged(APPROVAL)
     skill_ids: list[strawberry.ID] | None = unchanged(f"{SKILLS} What it needed before and is not here goes.")
     resources: list[RequirementInput] | None = unchanged(f"{RESOURCES} What it needed before and is not here goes.")
 

@@ -82,7 +82,8 @@ class Supplying(Declared):
     def told(self, done: Supplied) -> dict[str, Any]:
         if self.change.deletes:
             return {"deleted_id": encode(self.change.record.__name__, done.key), "outcome": done.outcome}
-        return {self.shown: done.row, "outcome": done.outcome}
+        proposed = {"proposed": done} if self.change.after else {}
+        return {self.shown: done.row, "outcome": done.outcome, **proposed}
 
 
 def supplying(change: Change, payload: type, description: str, *rules: Allowed, shown: str = "") -> Any:

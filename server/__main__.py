@@ -26,6 +26,7 @@ from server.seed import SeedError, seed
 from server.settings import Settings, SettingsError
 
 SECONDS_TO_FINISH = 10
+LARGEST_MESSAGE, SECONDS_TO_PING = 100_000, 20.0
 DEVELOPMENT = (
     "Development: whoever asks from this machine without a token acts as the ADMIN of the default business."
     " Before others can ask, set OIDC_ISSUER and OIDC_AUDIENCE, or API_KEYS=on."
@@ -90,7 +91,11 @@ def serve(settings: Settings) -> None:
             factory=True,
             workers=settings.workers,
             http="server.protocol:Protocol",
-            ws="none",
+            ws="websockets-sansio",
+            ws_max_size=LARGEST_MESSAGE,
+            ws_ping_interval=SECONDS_TO_PING,
+            ws_ping_timeout=SECONDS_TO_PING,
+            ws_per_message_deflate=False,  # it would take 30 kB of memory for each connection
             log_config=None,
             access_log=False,
             server_header=False,
@@ -153,7 +158,7 @@ def _database(settings: Settings) -> Iterator[str]:
         yield settings.database_url
         return
     signal.signal(signal.SIGTERM, _interrupt)  # so that what is embedded is stopped as Ctrl-C would
-    connections = max(200, settings.workers * (settings.pool_size + settings.lanes) + 20)
+    connections = max(200, settings.workers * (settings.pool_size + settings.lanes + 1) + 20)
     with embedded(settings.data_dir / "postgres", settings={"max_connections": str(connections)}) as url:
         yield url
 

@@ -15,6 +15,7 @@ SERVICES = (
     ("Cut", 45, "48.00", ("Cutting",), False),
     ("Colour and cut", 120, "130.00", ("Cutting", "Colouring"), True),
 )
+APPROVAL = 24 * 60  # for what takes the room, whose stylist looks at the wish first
 GRID = 60  # from one start to the next; a whole hour is easily remembered
 
 
@@ -38,6 +39,10 @@ PLACES = (
 
 FIND = "query ($name: String!) { found: %ss(search: $name, first: 10) { nodes { id name } } }"
 CREATE = "mutation ($input: %sCreateInput!) { done: %sCreate(input: $input) { made: %s { id } } }"
+WAITING = "query ($client: ID!) { waitlistEntries(filter: {clientId: $client}, first: 1) { nodes { id } } }"
+WAIT = """mutation ($input: WaitlistEntryCreateInput!) {
+  waitlistEntryCreate(input: $input) { waitlistEntry { id } userErrors { message } }
+}"""
 SET = "mutation ($input: %sInput!) { done: %s(input: $input) { published { created kept } userErrors { message } } }"
 
 
@@ -69,6 +74,7 @@ async def open_shops(ask: Ask) -> list[Shop]:
                 price={"amount": amount, "currency": place.currency},
                 skillIds=[skills[skill] for skill in needed],
                 resources=[{"resourceId": room, "quantity": 1}] if needs_room else [],
+                approvalMinutes=APPROVAL if needs_room else None,
             )
         shops.append(Shop(place, location, services))
     return shops
@@ -88,6 +94,13 @@ async def employ(ask: Ask, shop: Shop, stylists: list[str]) -> tuple[int, int]:
         done = (await ask(_set("weeklyScheduleSet"), input={**week, **how}))["done"]["published"]
         there, new = there + done["created"] + done["kept"], new + done["created"]
     return there, new
+
+
+async def queue(ask: Ask, shop: Shop, client: str, since: str, until: str) -> None:
+    """Have a client wait for a colour between two instants, unless they do."""
+    if not (await ask(WAITING, client=client))["waitlistEntries"]["nodes"]:
+        wish = {"serviceId": shop.services["Colour and cut"], "startsFrom": since, "startsUntil": until}
+        await ask(WAIT, input={"clientId": client, **wish, "idempotencyKey": f"seed wait {client}"})
 
 
 def email(place: Place, number: int) -> str:

@@ -4,14 +4,18 @@ import asyncio
 from dataclasses import dataclass
 from typing import Any
 
+from starlette.types import Scope
+
 from models.refusal import Refusal, Timeout
 from models.viewer import Role, Viewer
+from resolvers.database import DatabaseFaultError
 from schema.execution import Documents, Prepared, Question, unknown_zone
 from schema.limits import Limits
 from server.identity import RETRY, Identity
 from server.persisted import persisted
 from server.rate import Allowance, Rate, address_of, cost
 from server.request import LARGEST_QUERY, Asked, BadRequestError, Headers
+from server.seats import Seats
 from server.settings import Settings
 from server.token import Tokens
 
@@ -46,29 +50,33 @@ class Gate:
     def __init__(self, settings: Settings, limits: Limits | None = None) -> None:
         self.limits = limits or Limits()
         self.deadline = settings.deadline
+        self.public_url = settings.public_url
+        self.allowed_networks = settings.allowed_networks
         self.documents = Documents(self.limits, introspection=settings.introspection)
         self.persisted = persisted(settings.trusted_documents, self.documents)
         self.identity = Identity(settings, _tokens(settings))
         self.rate = _rate(settings)
         self.limited = {True: settings.rate_limit_anonymous > 0, False: settings.rate_limit > 0}  # by: is anonymous
+        self.allowed_origins = settings.allowed_origins
+        self.seats = Seats()
         self._begun = 0
 
     async def admit(self, asked: Asked, question: Question, until: float) -> Admitted:
         """Say who asks, have them pay, and find out whether they may ask for this."""
         await self._begin()
-        viewer = await self._viewer(asked, until)
+        viewer = await self.viewer(asked, until)
         if not self.documents.has(question):  # to parse and check one costs more, before its price is known
-            await self._spend(asked, viewer, COST_OF_A_NEW_DOCUMENT)
+            await self.spend(asked.scope, viewer, COST_OF_A_NEW_DOCUMENT)
         prepared = self.documents.prepare(question)
-        if not asked.is_post and prepared.operation and not prepared.is_query:
+        if not asked.is_post and prepared.is_mutation:
             raise BadRequestError(405, "METHOD_NOT_ALLOWED", "Send a mutation by POST.", ((b"allow", b"POST"),))
-        if prepared.is_query and question.size > LARGEST_QUERY:
+        if not prepared.is_mutation and prepared.operation and question.size > LARGEST_QUERY:
             sentence = f"The body has {question.size} bytes; a query may have {LARGEST_QUERY}."
             raise BadRequestError(413, "BODY_TOO_LARGE", sentence)
         if prepared.operation and question.sha256:
             self.persisted.keep(question)
         price = prepared.cost(question.variables)
-        allowance = await self._spend(asked, viewer, min(price, self.limits.cost))
+        allowance = await self.spend(asked.scope, viewer, min(price, self.limits.cost))
         time_zone = asked.header(b"x-time-zone", None)
         refused = prepared.refused(price, viewer, self.limits) or unknown_zone(time_zone)
         return Admitted(question, prepared, viewer, price, allowance, refused, time_zone)
@@ -88,7 +96,8 @@ class Gate:
         if self.rate is not None:
             await self.rate.close()
 
-    async def _viewer(self, asked: Asked, until: float) -> Viewer:
+    async def viewer(self, asked: Asked, until: float) -> Viewer:
+        """Say who asks; a bad token costs."""
         price = COST_OF_A_BAD_TOKEN
         if self.identity.is_unheard(asked):  # to look for a key costs the database, whether there is one or not
             allowance = await self._charge(asked, 1)
@@ -104,16 +113,36 @@ class Gate:
             refusal = lost if isinstance(lost, Refusal) else Timeout()
             raise BadRequestError(503, refusal.code, refusal.sentence, RETRY) from None
 
-    async def _spend(self, asked: Asked, viewer: Viewer, points: int) -> Allowance | None:
-        if viewer.role is Role.PUBLIC:
-            return await self._charge(asked, points)
-        return await self._pay(viewer.principal, points, is_anonymous=False)
+    async def is_still(self, asked: Asked, viewer: Viewer) -> bool:
+        """Whether somebody who listens is still whom they were; while nobody can tell, they are."""
+        try:
+            return await self.identity.viewer(asked, asked.scope["app"].state.database) == viewer
+        except BadRequestError as refused:
+            return refused.status == 503
+        except (Refusal, DatabaseFaultError):
+            return True
+
+    async def takes(self, asked: Asked, viewer: Viewer, points: int) -> bool:
+        """Have somebody pay for what turned up while it was executed; false if they have not so much."""
+        try:
+            await self.spend(asked.scope, viewer, min(points, self.limits.cost))
+        except BadRequestError:
+            return False
+        return True
+
+    async def spend(self, scope: Scope, viewer: Viewer, points: int) -> Allowance | None:
+        """Have a viewer pay; whoever has no name by their address."""
+        return await self.pay(payer(scope, viewer), points, is_anonymous=viewer.role is Role.PUBLIC)
 
     async def _charge(self, asked: Asked, points: int) -> Allowance | None:
-        """Have the address pay, of whoever has no name."""
-        return await self._pay(f"address:{address_of(asked.scope)}", points, is_anonymous=True)
+        return await self.charge(asked.scope, points)
 
-    async def _pay(self, who: str, points: int, *, is_anonymous: bool) -> Allowance | None:
+    async def charge(self, scope: Scope, points: int) -> Allowance | None:
+        """Have the address pay, of whoever has no name."""
+        return await self.pay(f"address:{address_of(scope)}", points, is_anonymous=True)
+
+    async def pay(self, who: str, points: int, *, is_anonymous: bool) -> Allowance | None:
+        """Spend all the points of a viewer or an address, or refuse."""
         if self.rate is None or not self.limited[is_anonymous]:
             return None
         allowance = await self.rate.spend(who, points, is_anonymous=is_anonymous)
@@ -121,6 +150,11 @@ class Gate:
             sentence = f"You have asked for too much; try again in {allowance.seconds} seconds."
             raise BadRequestError(429, "RATE_LIMITED", sentence, allowance.headers())
         return allowance
+
+
+def payer(scope: Scope, viewer: Viewer) -> str:
+    """Name who pays."""
+    return f"address:{address_of(scope)}" if viewer.role is Role.PUBLIC else viewer.principal
 
 
 def _tokens(settings: Settings) -> Tokens | None:

@@ -15,19 +15,26 @@ from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
-from starlette.routing import Mount, Route
+from starlette.routing import Mount, Route, WebSocketRoute
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from compiler.plan import Plans
+from models import outbox, webhook_delivery
+from models.refusal import Refusal
+from resolvers.database import DatabaseFaultError
 from schema.limits import Limits
 from server import logs
-from server.database import connected
+from server.calendar import calendar
+from server.database import connected, conninfo
+from server.feeds import Feeds
 from server.gate import Gate
 from server.graphql import GraphQL
+from server.listener import Listener
 from server.metrics import Metrics
 from server.request import refusal
 from server.settings import Settings
+from server.websocket import Sockets
 
 PROMETHEUS = "text/plain; version=0.0.4; charset=utf-8"
 GRAPHIQL = Path(__file__).parent / "graphiql"
@@ -55,8 +62,13 @@ async def readyz(request: Request) -> Response:
 
 
 async def metrics(request: Request) -> Response:
-    """What all workers have done so far, for Prometheus."""
-    return Response(request.app.state.metrics.text(), headers={"content-type": PROMETHEUS})
+    """What all workers have done so far, and what waits to be told to others, for Prometheus."""
+    try:
+        waiting = [await request.app.state.database.row(each()) for each in (outbox.state, webhook_delivery.state)]
+    except (Refusal, DatabaseFaultError):  # out of reach, or not migrated: what the workers did is told all the same
+        waiting = []
+    told = request.app.state.metrics.text([number for row in waiting for number in row or ()])
+    return Response(told, headers={"content-type": PROMETHEUS})
 
 
 async def refused(request: Request, error: Exception) -> Response:
@@ -88,16 +100,21 @@ def application(settings: Settings, folder: Path | None = None, limits: Limits |
         if settings.database_url is None:
             raise RuntimeError("The address of the database is not known.")
         app.state.database = connected(settings.database_url, settings.pool_size, settings.lanes)
+        turn = app.state.feeds.turn
+        app.state.signals = Listener(conninfo(settings.database_url), app.state.database, turn)
         _end_with_parent()
         yield
+        await app.state.signals.close()
         await app.state.gate.close()
         await app.state.database.close()
 
     app = Starlette(
         routes=[
             Route("/graphql", GraphQL(), methods=["GET", "POST"]),
+            WebSocketRoute("/graphql", Sockets()),
             Route("/", home),
             Mount("/graphiql", StaticFiles(directory=GRAPHIQL)),
+            Route("/calendars/{secret}.ics", calendar),
             Route("/livez", livez),
             Route("/readyz", readyz),
             Route("/metrics", metrics),
@@ -107,6 +124,8 @@ def application(settings: Settings, folder: Path | None = None, limits: Limits |
         lifespan=lifespan,
     )
     app.state.plans, app.state.metrics, app.state.gate = plans, counted, Gate(settings, limits)
+    app.state.gate.seats.count = counted.listening
+    app.state.feeds, app.state.signals = Feeds(), None  # nobody listens before it begins
     return app
 
 

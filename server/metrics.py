@@ -9,7 +9,7 @@ import os
 import time
 from array import array
 from bisect import bisect_left
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import accumulate
 from mmap import mmap
 from pathlib import Path
@@ -19,7 +19,7 @@ from compiler.plan import Plans
 
 # Where each number stands.
 ROADS = {"compiled": 0, "ordinary": 1, "refused": 2}
-FOUND, MADE, KEPT, WORKER, SECONDS, FIRST_BUCKET = range(3, 9)
+FOUND, MADE, KEPT, LISTENING, WORKER, SECONDS, FIRST_BUCKET = range(3, 10)
 BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0)
 CELLS = FIRST_BUCKET + len(BUCKETS) + 1
 SIZE = CELLS * 8
@@ -29,7 +29,19 @@ Numbers = list[float]
 BACKGROUND = "background"  # the file of the one background worker that a server has
 WORK = ("published", "removed", "affected")
 FINISHED = len(WORK)
+MESSAGES = ("sent", "logged", "postponed", "refused", "dropped")  # by what became of a try
+CELLS_OF_WORK = FINISHED + 1 + len(MESSAGES)
+MESSAGES_SAID = "What the background worker has tried to tell people by mail or SMS, by what became of it."
 WORK_SAID = "Appointments that the background worker published and removed, and reservations that no longer fit."
+OUTBOX = (  # as the database tells it, whoever relays
+    ("holdfast_outbox_backlog", "gauge", "Events that wait to be relayed, at most 100,000."),
+    ("holdfast_outbox_age_seconds", "gauge", "How long the oldest of them has waited."),
+    ("holdfast_outbox_unhanded", "gauge", "Relayed events that somebody who sends them on was not handed yet."),
+    ("holdfast_outbox_passed_over", "gauge", "Events that could not be handed over, and are tried again."),
+    ("holdfast_webhook_backlog", "gauge", "Webhook deliveries that are not delivered yet, at most 100,000."),
+    ("holdfast_webhook_age_seconds", "gauge", "How long the oldest of them has been due."),
+    ("holdfast_webhook_failed", "gauge", "Webhook deliveries of the last 24 hours that have failed for good."),
+)
 FINISHED_SAID = "When the background worker had last published whoever was due, in seconds since 1970."
 
 
@@ -40,7 +52,7 @@ class Metrics:
         self.plans = plans
         self.folder = folder
         self.cells = memoryview(mmap(-1, SIZE) if folder is None else _taken(folder)).cast("d")
-        self.cells[WORKER], self.cells[KEPT] = os.getpid(), 0
+        self.cells[WORKER], self.cells[KEPT], self.cells[LISTENING] = os.getpid(), 0, 0
         self.found, self.made = self.cells[FOUND], self.cells[MADE]  # by whom this worker has replaced
 
     def count(self, road: str, seconds: float) -> None:
@@ -53,7 +65,11 @@ class Metrics:
             cells[FOUND], cells[MADE] = self.found + plans.found, self.made + plans.made
             cells[KEPT] = len(plans.kept)
 
-    def text(self) -> str:
+    def listening(self, number: int) -> None:
+        """Note how many listen: on WebSockets, and on streams of events."""
+        self.cells[LISTENING] = number
+
+    def text(self, outbox: Sequence[float] = ()) -> str:
         """Write the numbers of all workers down. What the dead have counted still counts; what they kept is gone."""
         told = list(_read(self.folder)) if self.folder else []
         told = told or [(list(self.cells), True)]  # the folder of a long-lived server may have been swept away
@@ -62,6 +78,7 @@ class Metrics:
         roads = {f'_total{{road="{road}"}}': total[place] for road, place in ROADS.items()}
         outcomes = {'_total{outcome="found"}': total[FOUND], '_total{outcome="made"}': total[MADE]}
         kept = sum(numbers[KEPT] for numbers in living)
+        listening = {"": sum(numbers[LISTENING] for numbers in living)}
         resident = sum(_resident(int(numbers[WORKER])) for numbers in living)
         return "".join(
             [
@@ -69,9 +86,11 @@ class Metrics:
                 _family("holdfast_plans", "counter", "Plans that were asked for.", outcomes),
                 _family("holdfast_request_seconds", "histogram", SECONDS_SAID, _buckets(total)),
                 _family("holdfast_workers", "gauge", "Workers that run.", {"": len(living)}),
+                _family("holdfast_listeners", "gauge", "WebSockets and streams that are open.", listening),
                 _family("holdfast_plans_kept", "gauge", "Plans that are kept, by all workers together.", {"": kept}),
                 _family("holdfast_resident_memory_bytes", "gauge", "Memory of all workers (on Linux).", {"": resident}),
                 _worked(self.folder),
+                *(_family(*told, {"": number}) for told, number in zip(OUTBOX, outbox, strict=False)),
             ]
         )
 
@@ -80,12 +99,14 @@ class Worked:
     """Counts for the background worker, in a file beside those of the others; where there is no folder, for nobody."""
 
     def __init__(self, folder: Path | None = None) -> None:
-        size = (FINISHED + 1) * 8
+        size = CELLS_OF_WORK * 8
         self.cells = memoryview(mmap(-1, size) if folder is None else _mapped(folder / BACKGROUND, size)).cast("d")
 
     def count(self, done: dict[str, int]) -> None:
         """Count what a pass has done; one of publication that left nobody out tells when it ended."""
         for place, what in enumerate(WORK):
+            self.cells[place] += done.get(what, 0)
+        for place, what in enumerate(MESSAGES, FINISHED + 1):
             self.cells[place] += done.get(what, 0)
         if done.get("failed") == 0:
             self.cells[FINISHED] = time.time()
@@ -97,11 +118,13 @@ def _worked(folder: Path | None) -> str:
         numbers = array("d", (folder / BACKGROUND).read_bytes() if folder else b"").tolist()
     except FileNotFoundError:
         return ""
-    if len(numbers) <= FINISHED:
+    if len(numbers) < CELLS_OF_WORK:
         return ""
     outcomes = {f'_total{{outcome="{what}"}}': numbers[place] for place, what in enumerate(WORK)}
+    told = {f'_total{{outcome="{what}"}}': numbers[place] for place, what in enumerate(MESSAGES, FINISHED + 1)}
     return "".join(
         [
+            _family("holdfast_notifications", "counter", MESSAGES_SAID, told),
             _family("holdfast_publication", "counter", WORK_SAID, outcomes),
             _family("holdfast_publication_timestamp_seconds", "gauge", FINISHED_SAID, {"": numbers[FINISHED]}),
         ]

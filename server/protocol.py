@@ -33,7 +33,13 @@ class Gathering:
 
 
 class Protocol(HttpToolsProtocol):
-    """What each connection is given."""
+    """What each connection is given. An answer may leave word, in the state of its request, to be told when it has to end."""
 
     def connection_made(self, transport: Any) -> None:
+        self.app_state = {**self.app_state, "abort": transport.abort}
         super().connection_made(Gathering(transport))  # type: ignore[arg-type]
+
+    def shutdown(self) -> None:
+        super().shutdown()
+        if self.cycle is not None and (end := self.cycle.scope["state"].get("ending")):
+            end()

@@ -88,15 +88,15 @@ async def read(asked: Asked, persisted: Persisted, largest: int = LIMITS.bytes) 
         parameters = asked.parameters()
         for name in ("variables", "extensions"):
             if parameters.get(name):
-                parameters[name] = _json(parameters[name].encode(), name)
-        return _question(parameters, persisted, largest)
+                parameters[name] = parsed(parameters[name].encode(), name)
+        return question(parameters, persisted, largest)
     kind = asked.header(b"content-type", "").partition(";")[0].strip().lower()
     if kind != "application/json":
         raise BadRequestError(415, "UNSUPPORTED_MEDIA_TYPE", "Send the request as application/json.")
     if asked.header(b"content-encoding", "identity").lower() != "identity":
         raise BadRequestError(415, "UNSUPPORTED_MEDIA_TYPE", "Send the request without compression.")
     body = await _body(asked.receive)
-    return replace(_question(_json(body), persisted, largest), size=len(body))
+    return replace(question(parsed(body), persisted, largest), size=len(body))
 
 
 async def _body(receive: Receive) -> bytearray:
@@ -112,7 +112,7 @@ async def _body(receive: Receive) -> bytearray:
     return body
 
 
-def _json(text: bytes | bytearray, name: str = "The body") -> Any:
+def parsed(text: bytes | bytearray, name: str = "The body") -> Any:
     """Read JSON (RFC 8259) with no NaN, no broken text, no nesting without end, and no name twice in one object."""
     if _brackets(text) > MOST_BRACKETS and _brackets(TEXT.sub(b"", text)) > MOST_BRACKETS:  # each takes a hundred bytes
         raise BadRequestError(400, "BAD_JSON", f"{name} has more than {MOST_BRACKETS} lists and objects.")
@@ -149,7 +149,8 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
-def _question(asked: Any, persisted: Persisted, largest: int) -> Question:
+def question(asked: Any, persisted: Persisted, largest: int) -> Question:
+    """Read the question that a JSON object asks."""
     if not isinstance(asked, dict):
         raise BadRequestError(400, "BAD_REQUEST", "Send one request, as a JSON object.")
     text, identifier = asked.get("query"), _identifier(asked)

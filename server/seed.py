@@ -130,12 +130,14 @@ async def _fill(api: Api) -> None:
         step.add(*await _visit(api, visit))
     step.end()
     step = Step("times of the brand")
-    for shop in await brand.open_shops(api):
+    shops = await brand.open_shops(api)
+    for shop in shops:
         emails = [brand.email(shop.place, number) for number in (1, 2, 3)]
         named = zip(shop.place.stylists.split(", "), emails, strict=True)
         stylists = [(await _person(api, "provider", *person, timeZone=shop.place.zone))[0] for person in named]
         step.add(*await brand.employ(api, shop, stylists))
     step.end()
+    await brand.queue(api, shops[0], clients[0], *(_instant(today + timedelta(days=n), time(9)) for n in (30, 31)))
 
 
 async def _people(api: Api, noun: str, names: list[str], **more: str) -> list[str]:

@@ -1,7 +1,10 @@
 """The settings, read once from the environment and checked before anything starts."""
 
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cache
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Self, TypeVar
 from urllib.parse import urlsplit
@@ -9,8 +12,10 @@ from urllib.parse import urlsplit
 from sqlalchemy import make_url
 from sqlalchemy.exc import ArgumentError
 
+from models.outbound import Networks
 from schema.limits import LIMITS
 from server.address import is_loopback, is_trustworthy
+from server.mail_server import MailServer, mail_address, mail_server
 
 T = TypeVar("T")
 
@@ -45,6 +50,15 @@ class Settings:
     deadline: int
     introspection: bool
     trusted_documents: Path | None
+    allowed_networks: Networks
+    allowed_origins: frozenset[str]
+    nats_url: str | None
+    nats_stream: str
+    public_url: str
+    smtp_url: MailServer | None
+    mail_from: str | None
+    sms_url: str | None
+    sms_token: str | None
 
     @classmethod
     def read(cls, environment: Mapping[str, str]) -> Self:
@@ -73,11 +87,22 @@ class Settings:
             deadline=reader.read("DEADLINE", "5", _between(1, 60)),
             introspection=reader.read("INTROSPECTION", "on", _one_of("on", "off")) == "on",
             trusted_documents=reader.read("TRUSTED_DOCUMENTS", "", _folder),
+            allowed_networks=reader.read("ALLOWED_NETWORKS", "", _networks),
+            allowed_origins=reader.read("ALLOWED_ORIGINS", "", _origins),
+            nats_url=reader.read("NATS_URL", "", _nats),
+            nats_stream=reader.read("NATS_STREAM", "HOLDFAST", _name),
+            public_url=reader.read("PUBLIC_URL", "http://localhost:8000", _public),
+            smtp_url=reader.read("SMTP_URL", "", mail_server),
+            mail_from=reader.read("MAIL_FROM", "", mail_address),
+            sms_url=reader.read("SMS_URL", "", _gateway),
+            sms_token=reader.read("SMS_TOKEN", "", _token),
         )
         if (settings.oidc_issuer is None) != (settings.oidc_audience is None):
             reader.complaints.append("OIDC_ISSUER and OIDC_AUDIENCE belong together; set both, or neither.")
         if settings.owner_database_url is not None and settings.database_url is None:
             reader.complaints.append("OWNER_DATABASE_URL belongs to a DATABASE_URL; set both, or neither.")
+        if (settings.smtp_url is None) != (settings.mail_from is None):
+            reader.complaints.append("SMTP_URL and MAIL_FROM belong together; set both, or neither.")
         if reader.complaints:
             raise SettingsError("\n".join(reader.complaints))
         return settings
@@ -96,6 +121,12 @@ class Settings:
             )
 
 
+@cache
+def current() -> Settings:
+    """The settings of this process, for whatever it does in the background."""
+    return Settings.read(os.environ)
+
+
 class _Reader:
     def __init__(self, environment: Mapping[str, str]) -> None:
         self.environment = environment
@@ -107,7 +138,9 @@ class _Reader:
             return parse(value)
         except ValueError as bad:
             shown = (
-                f"is {value[:40]!r}" if not name.endswith(("DATABASE_URL", "STORE")) else "cannot be read"
+                f"is {value[:40]!r}"
+                if not name.endswith(("DATABASE_URL", "STORE", "NATS_URL", "SMTP_URL", "SMS_URL", "SMS_TOKEN"))
+                else "cannot be read"
             )  # it may carry a password
             self.complaints.append(f"{name} {shown}, but it must be {bad}.")
             return parse(default)
@@ -156,10 +189,67 @@ def _store(value: str) -> str:
     return value
 
 
+def _nats(value: str) -> str | None:
+    """One address, or those of a cluster with a comma between them."""
+    try:
+        parts = [urlsplit(part.strip()) for part in value.split(",")]
+        known = all(each.scheme in ("nats", "tls") and each.hostname and each.port != 0 for each in parts)
+    except ValueError:
+        known = False
+    if value and not known:
+        raise ValueError("unset, or an address like nats://user:password@host:4222")
+    return value or None
+
+
+def _name(value: str) -> str:
+    if not (value.isascii() and value.replace("_", "").replace("-", "").isalnum() and len(value) <= 32):
+        raise ValueError("at most 32 letters, digits, - and _")
+    return value
+
+
+def _gateway(value: str) -> str | None:
+    try:
+        parts = urlsplit(value)
+        known = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0 and "@" not in parts.netloc
+    except ValueError:
+        known = False
+    if value and not known:
+        raise ValueError("unset, or the address of a gateway like https://sms.example.com/messages")
+    return value or None
+
+
+def _token(value: str) -> str | None:
+    if value and not (value.isascii() and value.isprintable() and " " not in value):
+        raise ValueError("unset, or a token of printable characters without spaces")
+    return value or None
+
+
 def _folder(value: str) -> Path | None:
     if value and not Path(value).is_dir():
         raise ValueError("unset, or a folder of documents")
     return Path(value) if value else None
+
+
+def _public(value: str) -> str:
+    if not is_trustworthy(value) or "?" in value or "#" in value:
+        raise ValueError("the https address at which others reach this server, like https://booking.example.com")
+    return value.rstrip("/")
+
+
+def _networks(value: str) -> Networks:
+    try:
+        return tuple(ip_network(part.strip()) for part in value.split(",") if part.strip())
+    except ValueError:
+        raise ValueError("unset, or networks like 10.0.0.0/8, fd00::/8, none with bits of a host") from None
+
+
+def _origins(value: str) -> frozenset[str]:
+    """Read the sites whose pages may connect; each as browsers write it, without a path."""
+    origins = [part.strip().lower() for part in value.split(",") if part.strip()]
+    for parts in map(urlsplit, origins):
+        if parts.scheme not in ("http", "https") or not parts.netloc or parts.path or parts.query or parts.fragment:
+            raise ValueError("unset, or sites like https://book.example.org, separated by commas")
+    return frozenset(origins)
 
 
 def _between(least: int, most: int) -> Callable[[str], int]:

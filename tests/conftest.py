@@ -22,8 +22,9 @@ from sqlalchemy.engine import make_url
 from resolvers.database import Database
 from resolvers.lane import Answer, Statement, Values
 from schema.limits import Limits
-from server.database import connected
+from server.database import connected, conninfo
 from server.http import application
+from server.listener import Listener
 from server.migration import migrate, newest
 from server.postgres import embedded
 from server.settings import Settings
@@ -229,12 +230,13 @@ class serving:  # noqa: N801 -- reads as a verb: `async with serving(database) a
         **environment: str,
     ) -> None:
         self.settings = Settings.read({"COMPILE": "on" if compile else "off", **environment})
-        self.database = connected(database, pool_size, self.settings.lanes)
+        self.url, self.database = database, connected(database, pool_size, self.settings.lanes)
         self.limits = limits
 
     async def __aenter__(self) -> Api:
         app = application(self.settings, limits=self.limits)
         app.state.database = self.database
+        app.state.signals = self.listener = Listener(conninfo(self.url), self.database, app.state.feeds.turn)
         app.state.newest = newest()
         self.http = httpx2.AsyncClient(transport=httpx2.ASGITransport(app), base_url="http://localhost")
         api = Api(self.http, self.database)
@@ -255,6 +257,7 @@ class serving:  # noqa: N801 -- reads as a verb: `async with serving(database) a
 
     async def __aexit__(self, *_: object) -> None:
         await self.http.aclose()
+        await self.listener.close()
         await self.database.close()
 
 

@@ -71,6 +71,28 @@ WITH numbered AS (
 )
 INSERT INTO time_off (business_id, provider_id, starts_at, ends_at) SELECT business_id, provider_id, '2027-12-25Z', '2027-12-26Z' FROM numbered;
 """
+CALENDARS = """
+INSERT INTO calendar_feeds (business_id, provider_id, client_id, secret_hash)
+SELECT business_id, provider, client, sha256(coalesce(provider, client)::text::bytea)
+  FROM (SELECT business_id, id AS provider, NULL::uuid AS client, row_number() OVER (ORDER BY id) AS n FROM providers
+        UNION ALL
+        SELECT business_id, NULL, id, row_number() OVER (ORDER BY id) FROM clients) AS each
+ ORDER BY n;
+INSERT INTO calendar_imports (business_id, provider_id, url, host) SELECT business_id, id, 'https://x.example', 'x.example' FROM providers;
+"""
+WEBHOOKS = """
+WITH endpoints AS (
+    INSERT INTO webhook_endpoints (business_id, url) SELECT id, 'https://' || n || '.example' FROM businesses, generate_series(1, 60) n
+    RETURNING business_id, id
+), deliveries AS (
+    INSERT INTO webhook_deliveries (business_id, endpoint_id, event_id, event_type, aggregate_id, position)
+    SELECT w.business_id, w.id, e.id, e.type, e.aggregate_id, e.seq FROM endpoints w JOIN LATERAL (
+        SELECT * FROM events e WHERE e.business_id = w.business_id ORDER BY e.id LIMIT 4) e ON true
+    RETURNING business_id, id
+)
+INSERT INTO webhook_attempts (business_id, delivery_id, number, milliseconds)
+SELECT business_id, id, n, 1 FROM deliveries, generate_series(1, 4) n;
+"""
 KEYS = """
 INSERT INTO api_keys (business_id, name, role, scopes, secret_hash, expires_at)
 SELECT id, 'Key ' || n, 'ADMIN', ARRAY['READ'], sha256(n::text::bytea), '2030-01-01Z' FROM businesses, generate_series(1, 60) n
@@ -80,23 +102,63 @@ TOLD = """
 INSERT INTO events (business_id, type, aggregate_id, data)
 SELECT business_id, 'scheduling.appointment.withdrawn.v1', id, jsonb_build_object('id', id) FROM appointments
 """
-CLAIM = "INSERT INTO reservations (business_id, client_id, appointment_id, status) VALUES (%s, %s, %s, %s)"
+NOTIFICATIONS = """
+INSERT INTO notifications (business_id, event_id, channel, topic, template, client_id, provider_id, reservation_id)
+SELECT business_id, uuidv7(), 'EMAIL', 'BOOKING', 'CONFIRMED', CASE WHEN n % 2 = 0 THEN client_id END,
+       CASE WHEN n % 2 = 1 THEN provider_id END, id
+  FROM (SELECT *, row_number() OVER (ORDER BY id) AS n FROM reservations) ORDER BY n
+"""
+# Whatever a client has reserved is their one visit, and their one series.
+BUNDLES = """
+INSERT INTO visits (business_id, client_id) SELECT business_id, id FROM clients;
+INSERT INTO reservation_series (business_id, client_id, provider_id, service_id, every_weeks, count)
+SELECT c.business_id, c.id, p.id, s.id, 1, 3 FROM clients c, (SELECT min(id::text)::uuid AS id FROM providers) p,
+       (SELECT min(id::text)::uuid AS id FROM services) s
+"""
+# Every client waits for each provider once, and was offered what they hold; and for each reservation the next one was proposed.
+WAITLIST = """
+INSERT INTO waitlist_entries (business_id, client_id, service_id, provider_id, location_id, starts_from, starts_until,
+                              status, reservation_id)
+SELECT r.business_id, r.client_id, r.service_id, r.provider_id, a.location_id, r.starts_at, r.ends_at, 'ACCEPTED', r.id
+  FROM reservations r JOIN appointments a ON a.id = r.appointment_id WHERE r.status = 'CONFIRMED';
+INSERT INTO proposals (business_id, reservation_id, hold_id, appointment_id, client_id, from_provider_id, provider_id,
+                       time_off_id, status, expires_at)
+SELECT r.business_id, r.id, h.id, h.appointment_id, r.client_id, r.provider_id, h.provider_id, r.id, 'DECLINED', r.expires_at
+  FROM (SELECT *, row_number() OVER (ORDER BY id) AS n, count(*) OVER () AS total FROM reservations) r
+  JOIN (SELECT *, row_number() OVER (ORDER BY id) AS n FROM reservations) h ON h.n = r.n % r.total + 1
+"""
+CLAIM = """
+INSERT INTO reservations (business_id, client_id, appointment_id, status, visit_id, series_id)
+SELECT c.business_id, c.id, %s, %s, v.id, r.id
+  FROM clients c JOIN visits v ON v.client_id = c.id JOIN reservation_series r ON r.client_id = c.id
+ WHERE c.business_id = %s AND c.id = %s
+"""
 
 
 def fill(url: str) -> None:
     """Fill a database, past the API: this is about reading."""
     with psycopg.connect(url, autocommit=True, options="-c jit=off") as connection:
-        for statement in (DATA + CATALOGUE + SCHEDULES).split(";\n"):
+        for statement in (DATA + CATALOGUE + SCHEDULES + CALENDARS + WEBHOOKS).split(";\n"):
             if statement.strip():
                 connection.execute(statement)
-        connection.execute(KEYS)
+        for statement in (KEYS, *BUNDLES.split(";\n")):
+            connection.execute(statement)
         connection.execute(TOLD)
         appointments = connection.execute("SELECT business_id, id FROM appointments ORDER BY id").fetchall()
         clients = [key for (key,) in connection.execute("SELECT id FROM clients ORDER BY id")]
         for turn, (status, minutes) in enumerate((("HELD", 0.0001), ("HELD", 60), ("CONFIRMED", 60))):
             connection.execute("UPDATE businesses SET hold_time = %s", (timedelta(minutes=minutes),))
             for n, (business, appointment) in enumerate(appointments):
-                connection.execute(CLAIM, (business, clients[(n * 7 + turn) % len(clients)], appointment, status))
+                client = clients[(n * 7 + turn) % len(clients)]
+                connection.execute(CLAIM, (appointment, status, business, client))
+        connection.execute(NOTIFICATIONS)
+        with connection.transaction():
+            connection.execute("ALTER TABLE waitlist_entries DISABLE TRIGGER admit")
+            for statement in WAITLIST.split(";\n"):
+                connection.execute(statement)
+            connection.execute("ALTER TABLE waitlist_entries ENABLE TRIGGER admit")
+        # Numbered as by a relay that hands them to nobody.
+        connection.execute("UPDATE events SET position = seq, relayed_at = clock_timestamp() WHERE relayed_at IS NULL")
 
 
 @dataclass(frozen=True)
@@ -191,6 +253,11 @@ TABLES = {
     "Service": "services",
     "Skill": "skills",
     "TimeOff": "time_off",
+    "Visit": "visits",
+    "WaitlistEntry": "waitlist_entries",
+    "Proposal": "proposals",
+    "ReservationSeries": "reservation_series",
+    "WebhookEndpoint": "webhook_endpoints",
 }
 
 

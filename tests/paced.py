@@ -10,6 +10,7 @@ from psycopg import AsyncRawCursor
 from sqlalchemy import CTE, Executable, Row, Select, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.sql import visitors
 
 from models.refusal import Unavailable
 from resolvers.database import DEADLOCK, SERIALIZATION_FAILURE, Database, Filling, Statements, refusal
@@ -48,10 +49,17 @@ class Turn:
 
 
 def _kind(statement: Executable) -> str:
+    if _locks(statement):
+        return "write"
     if not isinstance(statement, Select) or statement._for_update_arg is not None:
         return "write"
     writes = any(isinstance(source, CTE) and source.element.is_dml for source in statement.columns_clause_froms)
     return "write" if writes else "read"
+
+
+def _locks(statement: Executable) -> bool:
+    """Whether a function locks what it names."""
+    return any(getattr(part, "name", "") == "lock_booking" for part in visitors.iterate(statement))  # type: ignore[arg-type]
 
 
 class PacedStatements(Statements):

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from hashlib import sha256
 from typing import Any
 from uuid import UUID
 
@@ -74,6 +75,8 @@ def practices(cluster: str, migrated: str) -> Iterator[Practices]:
             ours = _Founder(sql, Practice(DEFAULT_BUSINESS, OUR_WORD, noon)).found()
             # No instant of theirs is one of ours.
             theirs = _Founder(sql, Practice(THEIR_BUSINESS, THEIR_WORD, noon + 5 * timedelta(minutes=1))).found()
+            # Numbered as by a relay that hands them to nobody.
+            sql("UPDATE events SET position = seq, relayed_at = clock_timestamp() WHERE relayed_at IS NULL")
         yield Practices(url, ours, theirs)
 
 
@@ -116,12 +119,17 @@ class _Founder:
         self._traces()
         self._claims()
         self._policy(MOST_HOLDS, LONG)
+        self._message()
         self._keys()
         return self.made
 
     def _add(self, name: str, type_name: str, /, **values: Any) -> UUID:
         row = {"business_id": self.made.business, **values}
-        table = {"TimeOff": "time_off"}.get(type_name, f"{term(type_name)}s")
+        table = {
+            "TimeOff": "time_off",
+            "ReservationSeries": "reservation_series",
+            "WaitlistEntry": "waitlist_entries",
+        }.get(type_name, f"{term(type_name)}s")
         marks = ", ".join(["%s"] * len(row))
         ((key,),) = self.sql(f"INSERT INTO {table} ({', '.join(row)}) VALUES ({marks}) RETURNING id", *row.values())
         return self.made.note(name, type_name, key)
@@ -200,12 +208,21 @@ class _Founder:
         self.sql(published, business, keys["provider"], self.made.noon)
         shown = "INSERT INTO exposures (business_id, seed, appointment_id, provider_id) VALUES (%s, %s, %s, %s)"
         self.sql(shown, business, f"{self.made.word} seed", keys["free time"], keys["provider"])
+        for whose in ("provider", "client"):
+            secret = sha256(f"{self.made.word} {whose}".encode()).digest()
+            self._add(f"feed of {whose}", "CalendarFeed", **{f"{whose}_id": keys[whose]}, secret_hash=secret)
+        host = f"{self.made.word.lower()}.example"
+        read = {"provider_id": keys["provider"], "url": f"https://{host}/", "host": host}
+        self._add("import", "CalendarImport", **read, last_error=f"{self.made.word} did not answer.")
 
     def _claims(self) -> None:
-        self._claim("confirmed", "client", "confirmed time", "CONFIRMED")
+        visit = self._add("visit", "Visit", client_id=self.made.keys["client"])
+        terms = {"client_id": self.made.keys["client"], "every_weeks": 1, "count": 2}
+        series = self._add("series", "ReservationSeries", **terms)
+        self._claim("confirmed", "client", "confirmed time", "CONFIRMED", visit_id=visit)
         self._claim("held", "client", "held time")
         self._claim("held elsewhere", "client", "elsewhere time")
-        self._claim("cancelled", "client", "cancelled time")
+        self._claim("cancelled", "client", "cancelled time", series_id=series)
         self._claim("held by another", "other client", "held by another time")
         self._claim("strange confirmed", "other client", "strange confirmed time", "CONFIRMED")
         self._claim("strange held", "other client", "strange held time")
@@ -215,11 +232,70 @@ class _Founder:
         self._claim("lapsed", "client", "lapsed time")
         closed = "UPDATE reservations SET status = 'CANCELLED', cancel_reason = %s WHERE id = %s"
         self.sql(closed, f"{self.made.word} was ill", self.made.keys["cancelled"])
+        self._waitlist()
 
-    def _claim(self, name: str, client: str, time: str, status: str = "HELD") -> None:
+    def _waitlist(self) -> None:
+        """Who waits for a time that will not come, who waits no more, and what was proposed to somebody and declined."""
+        keys, business = self.made.keys, self.made.business
+        span = {"starts_from": "2099-05-03T09:00Z", "starts_until": "2099-05-04T09:00Z"}
+        of = {"provider_id": keys["provider"], "service_id": keys["service"], "location_id": keys["location"], **span}
+        for name, client in (("left entry", "client"), ("entry", "client"), *(("greedy entry", "greedy client"),) * 10):
+            self._add(name, "WaitlistEntry", client_id=keys[client], **of)
+        left = "UPDATE waitlist_entries SET status = 'CANCELLED' WHERE id = %s"
+        self.sql(left, keys["left entry"])
+        offered = "INSERT INTO waitlist_offers (business_id, entry_id, appointment_id, reservation_id) VALUES (%s, %s, %s, %s)"
+        self.sql(offered, business, keys["left entry"], keys["cancelled time"], keys["cancelled"])
+        self._add(
+            *("declined proposal", "Proposal"),
+            reservation_id=keys["confirmed"],
+            hold_id=keys["cancelled"],
+            appointment_id=keys["cancelled time"],
+            client_id=keys["client"],
+            from_provider_id=keys["other provider"],
+            provider_id=keys["provider"],
+            time_off_id=keys["other time off"],
+            status="DECLINED",
+            reason=f"{self.made.word} would rather not",
+            expires_at=self.made.noon,
+        )
+
+    def _claim(self, name: str, client: str, time: str, status: str = "HELD", **more: UUID) -> None:
         keys = self.made.keys
-        note = f"{self.made.word} {name} note"
-        self._add(name, "Reservation", client_id=keys[client], appointment_id=keys[time], note=note, status=status)
+        claim = {"client_id": keys[client], "appointment_id": keys[time], "status": status, **more}
+        self._add(name, "Reservation", note=f"{self.made.word} {name} note", **claim)
+
+    def _message(self) -> None:
+        keys, business = self.made.keys, self.made.business
+        told = (
+            "INSERT INTO notifications (business_id, event_id, channel, topic, template, client_id, reservation_id, subject)"
+            " VALUES (%s, uuidv7(), 'EMAIL', 'BOOKING', 'CONFIRMED', %s, %s, %s) RETURNING id"
+        )
+        ((key,),) = self.sql(told, business, keys["client"], keys["confirmed"], f"{self.made.word} subject")
+        self.made.note("notification", "Notification", key)
+        self.sql(told.replace("client_id", "provider_id"), business, keys["provider"], keys["confirmed"], "A booking")
+        said = "INSERT INTO notification_preferences (business_id, client_id, channel, topic, enabled) VALUES (%s, %s, 'SMS', 'WAITLIST', false)"
+        self.sql(said, business, keys["client"])
+        self.sql(
+            "INSERT INTO reminders SELECT business_id, id, starts_at, 120 FROM reservations WHERE id = %s",
+            keys["confirmed"],
+        )
+
+    def _webhooks(self, event: UUID) -> None:
+        word = self.made.word
+        endpoint = self._add("webhook", "WebhookEndpoint", url=f"https://{word}.example/", description=f"{word} hooks")
+        about = {
+            "event_type": f"scheduling.{word}.v1",
+            "aggregate_id": event,
+            "position": 1,
+            "last_error": f"{word} no",
+        }
+        named = ", ".join(["business_id", "endpoint_id", "event_id", *about])
+        written = f"INSERT INTO webhook_deliveries ({named}) VALUES (%s, %s, %s, %s, %s, %s, %s) RETURNING id"
+        ((delivery,),) = self.sql(written, self.made.business, endpoint, event, *about.values())
+        self.made.note("delivery", "WebhookDelivery", delivery)
+        self._add("attempt", "WebhookAttempt", delivery_id=delivery, number=1, milliseconds=1, error=f"{word} failed")
+        signed = "INSERT INTO webhook_secrets (business_id, endpoint_id, secret) VALUES (%s, %s, %s)"
+        self.sql(signed, self.made.business, endpoint, f"whsec_{'A' * 43}=")
 
     def _keys(self) -> None:
         keys, business = self.made.keys, self.made.business
@@ -230,11 +306,12 @@ class _Founder:
         ((key,),) = self.sql(ended, business)
         self.made.note("ended key", "ApiKey", key)
         read = (
-            "INSERT INTO events (business_id, type, aggregate_id, actor, data)"
-            " VALUES (%s, 'audit.appointment.read.v1', %s, %s, '{}') RETURNING id"
+            "INSERT INTO events (business_id, type, aggregate_id, actor, data, relayed_at)"
+            " VALUES (%s, 'audit.appointment.read.v1', %s, %s, '{}', clock_timestamp()) RETURNING id"
         )
         ((entry,),) = self.sql(read, business, keys["confirmed time"], f"{self.made.word} reader")
         self.made.note("entry", "AuditEntry", entry)
+        self._webhooks(entry)
         self.sql(
             "INSERT INTO idempotency_keys (business_id, principal, key, request_hash, result_id, result)"
             " VALUES (%s, 'anonymous', %s, %s, %s, '{}')",

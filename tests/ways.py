@@ -2,7 +2,7 @@
 
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import cache
 from typing import Any
@@ -13,10 +13,11 @@ from graphql import GraphQLField, get_named_type, is_composite_type, is_interfac
 from models.node_id import encode
 from models.viewer import Role
 from schema.execution import CONTRACT
-from tests.access import MEMBERS, ROLES, TEAM, Coordinate
+from tests.access import DESK_OR_CLIENT, MEMBERS, ROLES, TEAM, Coordinate
 from tests.practices import HOUR, QUARTER, Practice
 
-ROOTS = ("Query", "Mutation")
+ROOTS = ("Query", "Mutation", "Subscription")
+KINDS = {"Query": "query", "Mutation": "mutation", "Subscription": "subscription"}
 PLAIN = "{field} {inside}"
 NOTHING = encode("Reservation", UUID("0190ffff-ffff-7fff-8fff-ffffffffffff"))
 
@@ -31,6 +32,22 @@ HARMLESS = {
     "reservationCreateAnyProvider": '{{clientId: {client}, serviceId: {service}, startsAt: "2099-05-03T09:00:00Z"}}',
     "reservationConfirm": "{{reservationId: {confirmed}}}",
     "reservationCancel": "{{reservationId: {cancelled}}}",
+    "reservationApprove": "{{reservationId: {confirmed}}}",
+    "reservationDecline": "{{reservationId: {cancelled}}}",
+    "reservationRelease": "{{reservationId: {cancelled}}}",
+    "reservationRenew": "{{reservationId: {confirmed}}}",
+    "reservationReschedule": "{{reservationId: {confirmed}, appointmentId: {confirmed time}}}",
+    "reservationMarkNoShow": "{{reservationId: {confirmed}}}",
+    "appointmentStart": "{{appointmentId: {free time}}}",
+    "appointmentComplete": "{{appointmentId: {free time}}}",
+    "appointmentReassign": "{{appointmentId: {confirmed time}, dryRun: true}}",
+    "visitCreate": '{{clientId: {client}, startsAt: "2099-05-03T09:00:00Z", services: []}}',
+    "visitConfirm": "{{visitId: {visit}}}",
+    "visitRenew": "{{visitId: {visit}}}",
+    "visitCancel": "{{visitId: {nothing}}}",
+    "reservationSeriesCreate": "{{clientId: {client}, appointmentId: {confirmed time}, count: 1}}",
+    "reservationSeriesConfirm": "{{seriesId: {series}}}",
+    "reservationSeriesCancel": "{{seriesId: {series}}}",
     "apiKeyCreate": '{{name: "", role: ADMIN}}',
     "apiKeyRevoke": "{{apiKeyId: {ended key}}}",
     "businessCreate": '{{name: "", timeZone: "UTC"}}',
@@ -64,6 +81,21 @@ HARMLESS = {
     "timeOffCreate": '{{providerId: {provider}, startsAt: "2099-05-03T09:00:00Z", endsAt: "2099-05-03T09:00:00Z"}}',
     "timeOffUpdate": '{{id: {time off}, expectedVersion: 0, reason: "x"}}',
     "timeOffDelete": "{{id: {time off}, expectedVersion: 0}}",
+    "calendarFeedCreate": "{{}}",
+    "calendarFeedRevoke": "{{calendarFeedId: {nothing}}}",
+    "calendarImportCreate": '{{providerId: {provider}, url: "http://localhost"}}',
+    "calendarImportDelete": "{{id: {nothing}}}",
+    "webhookEndpointCreate": '{{url: "http://localhost"}}',
+    "webhookEndpointUpdate": "{{id: {webhook}, expectedVersion: 0, enabled: true}}",
+    "webhookEndpointDelete": "{{id: {webhook}, expectedVersion: 0}}",
+    "webhookSecretRotate": "{{id: {webhook}, expectedVersion: 0}}",
+    "webhookDeliveryRetry": "{{id: {nothing}}}",
+    "webhookDryRun": '{{type: "scheduling.client.created.v1"}}',
+    "notificationPreferencesSet": "{{preferences: []}}",
+    "waitlistEntryCreate": '{{clientId: {client}, startsFrom: "2099-05-03T09:00:00Z", startsUntil: "2099-05-04T09:00:00Z"}}',
+    "waitlistEntryCancel": "{{entryId: {left entry}}}",
+    "proposalAccept": "{{proposalId: {declined proposal}}}",
+    "proposalDecline": "{{proposalId: {declined proposal}}}",
     "clientExport": "{{clientId: {client}}}",
     "clientErase": "{{clientId: {erased client}}}",
 }
@@ -73,9 +105,13 @@ NEEDED = {
     "explainAvailability": "(providerId: {provider}, startsAt: {at noon})",
     "nextAvailableAppointment": "(filter: {{}})",
     "exposedAppointments": '(filter: {{date: {day}, timeZone: "UTC"}}, viewerKey: "x")',
+    "notificationPreferences": "(personId: {client})",
     "exposureReport": "(from: {long ago}, until: {at noon})",
 }
+# What else a role needs there: the rows that everybody else asks for are not for them.
+NEEDED_BY = {("notificationPreferences", Role.PROVIDER): "(personId: {provider})"}
 _TOO_MANY = 'startTime: "2100-01-01T00:00:00Z", endTime: "2100-12-01T00:00:00Z", slotMinutes: 1'
+_LATER = 'startsFrom: "2099-05-03T09:00:00Z", startsUntil: "2099-05-04T09:00:00Z"'
 _TWICE = "windows: [{{{noon}}}, {{{noon}}}]"
 _ACROSS = "slotMinutes: 10, {noon}"
 # What makes a mutation answer each kind of user error.
@@ -90,6 +126,10 @@ REFUSED = {
     "OverlappingRowsError": ("appointmentBulkCreate", f"{{{{providerId: {{provider}}, {_ACROSS}}}}}"),
     "TooManyRowsError": ("appointmentBulkCreate", f"{{{{providerId: {{provider}}, {_TOO_MANY}}}}}"),
     "OverlappingRulesError": ("availabilityRuleCreate", f"{{{{providerId: {{provider}}, {_HOURS}}}}}"),
+    "TooManyEntriesError": (
+        "waitlistEntryCreate",
+        f"{{{{clientId: {{greedy client}}, providerId: {{provider}}, {_LATER}}}}}",
+    ),
     "TooManyHoldsError": ("reservationCreate", "{{clientId: {greedy client}, appointmentId: {free time}}}"),
     "VersionConflictError": ("businessUpdate", HARMLESS["businessUpdate"]),
 }
@@ -97,7 +137,7 @@ REFUSED = {
 
 @dataclass(frozen=True)
 class Step:
-    """A field on the way, under the type that the document names; with the input of a mutation, where it is another."""
+    """A field on the way, under the type that the document names; with what it is given, where it is something else."""
 
     type: str
     field: str
@@ -161,7 +201,7 @@ class Way:
 
     @property
     def kind(self) -> str:
-        return "mutation" if self.steps[0].type == "Mutation" else "query"
+        return KINDS[self.steps[0].type]
 
     def _text(self, place: int, practice: Practice) -> str:
         step = self.steps[place]
@@ -172,7 +212,7 @@ class Way:
 def way_to(coordinate: Coordinate, role: Role) -> Way:
     """The shortest way to a field that a role may take; if there is none, the shortest that leads there at all."""
     type_name, field = coordinate
-    last = Step(type_name, field)
+    last = Step(type_name, field, NEEDED_BY.get((field, role)))
     if type_name in REFUSED:
         mutation, text = REFUSED[type_name]
         payload = Step("Mutation", mutation, text)
@@ -184,15 +224,22 @@ def way_to(coordinate: Coordinate, role: Role) -> Way:
     assert steps is not None, f"nothing leads to {type_name}"
     return Way(
         (*steps, last),
-        is_certain=not (type_name.endswith("Error") or type_name == "Published" or _is_unseen(type_name, role)),
+        # To whoever may ask for a subscription a request for one answer says how it is asked for.
+        is_certain=not (
+            type_name.endswith("Error")
+            or type_name in ("Published", "SeriesConflict", "Subscription", "AvailabilityChange")
+            or _is_unseen(type_name, role)
+        ),
     )
 
 
 def _is_unseen(type_name: str, role: Role) -> bool:
     """Whether a role has no rows of a type, though everybody may ask whatever there is for its id."""
-    return (type_name in ("Client", "Reservation") and role not in MEMBERS) or (
-        type_name == "TimeOff" and role not in TEAM
-    )
+    if type_name == "WaitlistEntry":
+        return role not in DESK_OR_CLIENT
+    return (
+        type_name in ("Client", "Reservation", "Visit", "ReservationSeries", "Proposal") and role not in MEMBERS
+    ) or (type_name == "TimeOff" and role not in TEAM)
 
 
 @cache
@@ -207,7 +254,8 @@ def _to(type_name: str, role: Role | None) -> tuple[Step, ...] | None:
         for step, target in _onward(here):
             if target not in seen and (role is None or role in ROLES.get(step.coordinate, ())):
                 seen.add(target)
-                waiting.append((target, (*steps, step)))
+                needed = None if role is None else NEEDED_BY.get((step.field, role))
+                waiting.append((target, (*steps, replace(step, input=needed))))
     return None
 
 
@@ -239,8 +287,8 @@ def _arguments(step: Step, following: str, practice: Practice) -> str:
     if step.type == "Mutation":
         return f"(input: {written(step.input or HARMLESS[step.field], practice)})"
     if step.type == "Query" and step.field in NEEDED:
-        return written(NEEDED[step.field], practice)
-    if step.type != "Query" or not {"id", "ids"} & step.definition.args.keys():
+        return written(step.input or NEEDED[step.field], practice)
+    if step.type not in ("Query", "Subscription") or not {"id", "ids"} & step.definition.args.keys():
         return ""
     wanted = following if step.target == "Node" else step.target
     key = practice.ids().get(wanted, practice["location"])

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from hashlib import sha256
 from itertools import permutations, product
 from random import Random
 from typing import Any
@@ -40,9 +41,19 @@ TABLES = {
     "TimeOff": "time_off",
     "Client": "clients",
     "Appointment": "appointments",
+    "Visit": "visits",
+    "ReservationSeries": "reservation_series",
     "Reservation": "reservations",
+    "WaitlistEntry": "waitlist_entries",
+    "Proposal": "proposals",
     "ApiKey": "api_keys",
+    "CalendarFeed": "calendar_feeds",
+    "CalendarImport": "calendar_imports",
+    "Notification": "notifications",
     "AuditEntry": "events",
+    "WebhookEndpoint": "webhook_endpoints",
+    "WebhookDelivery": "webhook_deliveries",
+    "WebhookAttempt": "webhook_attempts",
 }
 # What has no id: how far times are published, and what was shown of them an hour ago.
 TRACES = """
@@ -69,7 +80,8 @@ PARTS = (0, 0, 500_000, 123_456, 100_000, 7)
 DAY, MINUTE = timedelta(days=1), timedelta(minutes=1)
 CREATED_BEFORE = 700 * DAY
 STATUSES = (
-    None, "HELD", "LAPSED", "EXPIRED", "CONFIRMED", "CANCELLED", "COMPLETED", "NO_SHOW", None, "GIVEN_BACK", "WITHDRAWN",
+    None, "HELD", "LAPSED", "EXPIRED", "CONFIRMED", "CANCELLED", "COMPLETED", "NO_SHOW", None, "GIVEN_BACK", "WITHDRAWN", "PENDING",
+    None,
 )  # fmt: skip
 
 SECRET = bytes(32)
@@ -154,12 +166,28 @@ class World:
                 return bool(row["provider_id"] == me)
             case "TimeOff":
                 return role in (Role.ADMIN, Role.MANAGER)
+            case "CalendarFeed":
+                return role in (Role.ADMIN, Role.MANAGER) or (
+                    me is not None and me in (row["provider_id"], row["client_id"])
+                )
+            case "CalendarImport":
+                return role in (Role.ADMIN, Role.MANAGER) or (role is Role.PROVIDER and row["provider_id"] == me)
             case "ApiKey":
                 return role is Role.ADMIN and row["role"] != Role.OPERATOR
-            case "AuditEntry":
+            case "AuditEntry" | "WebhookEndpoint" | "WebhookDelivery" | "WebhookAttempt":
                 return role in (Role.ADMIN, Role.MANAGER)
+            case "Notification" if role not in (Role.ADMIN, Role.MANAGER):
+                return me is not None and me in (row["provider_id"], row["client_id"])
             case "Reservation" if role not in (Role.ADMIN, Role.MANAGER):
                 return me is not None and me in (row["provider_id"], row["client_id"])
+            case "Visit" | "ReservationSeries" if role not in (Role.ADMIN, Role.MANAGER):
+                link = "visit_id" if type_name == "Visit" else "series_id"
+                members = [each for each in self.ours["Reservation"] if each[link] == row["id"]]
+                return me is not None and me in (row["client_id"], *(each["provider_id"] for each in members))
+            case "WaitlistEntry" if role not in (Role.ADMIN, Role.MANAGER):
+                return role is Role.CLIENT and row["client_id"] == me
+            case "Proposal" if role not in (Role.ADMIN, Role.MANAGER):
+                return me is not None and me in (row["provider_id"], row["from_provider_id"], row["client_id"])
             case "Client" if role is Role.PROVIDER:
                 pairs = {(each["provider_id"], each["client_id"]) for each in self.ours["Reservation"]}
                 return (me, row["id"]) in pairs
@@ -179,6 +207,10 @@ def imagine(seed: int) -> World:
     for number, provider in enumerate(world.ours["Provider"][1:-1]):
         _practice(world, provider, number)
     _elsewhere(world)
+    _waitlist(world)
+    _calendars(world)
+    _webhooks(world)
+    _messages(world)
     _keys(world)
     _history(world)
     return world
@@ -259,6 +291,84 @@ def _away(world: World, provider: Row, start: datetime, reason: str | None) -> N
     world.add("TimeOff", starts_at=world.part(start), ends_at=start + DAY, reason=reason, **of)
 
 
+def _calendars(world: World) -> None:
+    """Everybody has a feed, of which every other one is revoked; every provider has a calendar elsewhere, and so has the stranger."""
+    for whose in (world.ours, world.theirs):
+        for kind, of in (("Provider", "provider_id"), ("Client", "client_id")):
+            for number, person in enumerate(whose[kind]):
+                ended = world.now - DAY if number % 2 else None
+                feed = {"provider_id": None, "client_id": None, of: person["id"], "revoked_at": ended}
+                secret = sha256(person["id"].bytes).digest()
+                world.add("CalendarFeed", business_id=person["business_id"], secret_hash=secret, **feed)
+        for number, person in enumerate(whose["Provider"]):
+            problem = None if number % 2 else f"{person['first_name']} did not answer."
+            url = {"url": "https://calendar.example/", "host": "calendar.example", "last_error": problem}
+            world.add("CalendarImport", business_id=person["business_id"], provider_id=person["id"], **url)
+
+
+def _messages(world: World) -> None:
+    """Some clients and providers were told of their reservations, and some could not be."""
+    for number, row in enumerate([*world.ours["Reservation"], *world.theirs["Reservation"]]):
+        status, words = (("SENT", NOTES[number % len(NOTES)]), ("FAILED", None), ("QUEUED", None))[number % 3]
+        is_foreign = row["business_id"] == STRANGER
+        to = ("client_id", "provider_id") if number % 2 else ("provider_id", "client_id")
+        world.add(
+            "Notification",
+            business_id=row["business_id"],
+            event_id=world.key(),
+            channel="EMAIL" if number % 5 else "SMS",
+            topic="BOOKING",
+            template="CONFIRMED" if to[0] == "client_id" else "BOOKED",
+            reservation_id=row["id"],
+            status=status,
+            sent_at=world.part(world.now) if status == "SENT" else None,
+            problem="It could not be written." if status == "FAILED" else None,
+            subject=FOREIGN if is_foreign else words and NAMES[number % len(NAMES)],
+            text=FOREIGN if is_foreign else words,
+            **{to[0]: row[to[0]], to[1]: None},
+        )
+
+
+def _webhooks(world: World) -> None:
+    """Some endpoints, on and off, with deliveries in every state; and one of the stranger."""
+    for number, name in enumerate((*NAMES[:4], FOREIGN)):
+        off = number % 2 == 1
+        business = STRANGER if name == FOREIGN else DEFAULT_BUSINESS
+        endpoint = world.add(
+            "WebhookEndpoint",
+            business_id=business,
+            url=f"https://{number}.example/?{FOREIGN if name == FOREIGN else 'ours'}",
+            description=name,
+            event_types=None if off else ["scheduling.*", 'a "quoted", one'],
+            document=None if off else 'query ($id: ID!) { node(id: $id) { id } } # "\\',
+            enabled=not off,
+            disabled_reason="GONE" if off else None,
+            failing_since=world.part(world.now - DAY) if off else None,
+        )
+        for turn, status in enumerate(("PENDING", "DELIVERED", "FAILED")):
+            _delivery(world, endpoint, status, turn)
+
+
+def _delivery(world: World, endpoint: Row, status: str, turn: int) -> None:
+    told = {"business_id": endpoint["business_id"], "endpoint_id": endpoint["id"], "attempts": turn}
+    at = world.part(world.now + DAY)
+    delivery = world.add(
+        "WebhookDelivery",
+        event_id=world.key(),
+        event_type="scheduling.client.created.v1",
+        aggregate_id=world.key(),
+        position=turn + 1,
+        status=status,
+        next_attempt_at=at if status == "PENDING" else None,
+        delivered_at=at if status == "DELIVERED" else None,
+        last_error=f"It answered 500, {endpoint['description']}."[:500],
+        **told,
+    )
+    for number in range(turn):
+        more = {"number": number + 1, "milliseconds": 7, "error": endpoint["description"][:500]}
+        world.add("WebhookAttempt", business_id=endpoint["business_id"], delivery_id=delivery["id"], **more)
+
+
 def _people(world: World) -> None:
     for kind, names in (("Provider", NAMES[:6]), ("Client", NAMES)):
         for number, name in enumerate(names):
@@ -270,6 +380,7 @@ def _people(world: World) -> None:
                 email=world.random.choice((None, f"{number}@example.com", "o'b+%_\\@example.com")),
                 phone=world.random.choice(PHONES),
                 time_zone=world.random.choice((None, *ZONES)),
+                locale=world.random.choice((None, "de", "pt-BR")),
                 created_at=world.part(world.now - CREATED_BEFORE),
                 version=world.random.choice((1, 2, 70_000)),
             )
@@ -318,15 +429,18 @@ def _appointment(world: World, provider: Row, start: datetime, **more: Any) -> R
 
 def _reservation(world: World, appointment: Row, status: str, seat: int) -> Row:
     """Claim an appointment long ago. What has lapsed did so then; what has not will not for a year."""
-    stored = {"LAPSED": "HELD", "GIVEN_BACK": "CANCELLED", "WITHDRAWN": "CANCELLED"}.get(status, status)
+    stored = {"LAPSED": "HELD", "PENDING": "HELD", "GIVEN_BACK": "CANCELLED", "WITHDRAWN": "CANCELLED"}.get(
+        status, status
+    )
     created = world.part(min(world.now, appointment["starts_at"]) - CREATED_BEFORE)
     copied = {name: appointment[name] for name in ("provider_id", "service_id", "capacity", "starts_at", "ends_at")}
     is_confirmed = status in ("CONFIRMED", "COMPLETED", "NO_SHOW", "GIVEN_BACK")
     clients = (world.ours if appointment["business_id"] == DEFAULT_BUSINESS else world.theirs)["Client"]
+    of = {"business_id": appointment["business_id"], "client_id": world.random.choice(clients[:-3] or clients)["id"]}
     return world.add(
         "Reservation",
-        business_id=appointment["business_id"],
-        client_id=world.random.choice(clients[:-3] or clients)["id"],
+        **of,
+        **_bundled(world, of, created),
         appointment_id=world.key() if status == "WITHDRAWN" else appointment["id"],
         note=world.random.choice(NOTES),
         status=stored,
@@ -337,12 +451,31 @@ def _reservation(world: World, appointment: Row, status: str, seat: int) -> Row:
         lead_time=DAY,
         created_at=created,
         scheduled_at=created,
-        expires_at=world.part(world.now + 365 * DAY if status == "HELD" else created + 30 * MINUTE),
+        expires_at=world.part(world.now + 365 * DAY if status in ("HELD", "PENDING") else created + 30 * MINUTE),
+        approval_time=DAY if status == "PENDING" else None,
+        requested_at=world.part(created + MINUTE) if status == "PENDING" else None,
         confirmed_at=world.part(created + MINUTE) if is_confirmed else None,
         cancelled_at=world.part(created + 2 * MINUTE) if stored == "CANCELLED" else None,
         version=2 if is_confirmed else 1,
         **copied,
     )
+
+
+def _bundled(world: World, of: Row, created: datetime) -> Row:
+    """Some reservations are part of a visit or of a series, some of the client's last one."""
+    whose = world.ours if of["business_id"] == DEFAULT_BUSINESS else world.theirs
+    links: Row = {"visit_id": None, "series_id": None}
+    for type_name, link, terms in (
+        ("Visit", "visit_id", {}),
+        ("ReservationSeries", "series_id", {"every_weeks": 2, "count": 12}),
+    ):
+        if whose is world.ours and world.random.random() > 0.4:
+            continue  # a visit without any reservation is nothing that the API makes
+        known = [row for row in whose.get(type_name, ()) if row["client_id"] == of["client_id"]]
+        if not known or world.random.random() < 0.3:
+            known = [world.add(type_name, **of, **terms, created_at=created)]
+        links[link] = known[-1]["id"]
+    return links
 
 
 def _elsewhere(world: World) -> None:
@@ -365,6 +498,39 @@ def _elsewhere(world: World) -> None:
         )
         if status:
             _reservation(world, appointment, status, 1)
+
+
+def _waitlist(world: World) -> None:
+    """Some wait, some were offered what they hold, or held; and of some reservations another is proposed in their place."""
+    for whose in (world.ours, world.theirs):
+        for number, claim in enumerate(whose["Reservation"][:60]):
+            of = {"business_id": claim["business_id"], "client_id": claim["client_id"]}
+            status = ("WAITING", "OFFERED", "ACCEPTED", "CANCELLED", "EXPIRED")[number % 5]
+            world.add(
+                "WaitlistEntry",
+                **of,
+                service_id=claim["service_id"] if number % 3 else None,
+                provider_id=claim["provider_id"],
+                starts_from=world.part(world.now - 31 * DAY),
+                starts_until=world.now + (number % 4 - 1) * 30 * DAY + DAY / 2,
+                status=status,
+                reservation_id=claim["id"] if status in ("OFFERED", "ACCEPTED") else None,
+                created_at=world.part(world.now - CREATED_BEFORE),
+            )
+            world.add(
+                "Proposal",
+                **of,
+                reservation_id=whose["Reservation"][number - 1]["id"],
+                hold_id=claim["id"],
+                appointment_id=claim["appointment_id"],
+                from_provider_id=whose["Reservation"][number - 1]["provider_id"],
+                provider_id=claim["provider_id"],
+                time_off_id=whose["TimeOff"][0]["id"],
+                status=("PROPOSED", "ACCEPTED", "DECLINED", "EXPIRED")[number % 4],
+                reason=world.random.choice(NOTES),
+                expires_at=world.part(world.now + (5 - number % 10) * DAY),
+                created_at=world.part(world.now - CREATED_BEFORE),
+            )
 
 
 def _keys(world: World) -> None:
@@ -450,6 +616,8 @@ def write(url: str, world: World) -> None:
                         [row["business_id"], row["id"], skills[number % len(skills)]["id"]],
                     )
         connection.execute(TRACES)
+        # Numbered as by a relay that hands them to nobody.
+        connection.execute("UPDATE events SET position = seq, relayed_at = clock_timestamp() WHERE position IS NULL")
         connection.execute("ANALYZE")
 
 
@@ -467,7 +635,8 @@ def orders(of: GraphQLField) -> list[list[Row] | None]:
 async def cursors(api: Api, contract: GraphQLSchema, ids: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:
     """Ask for some cursors of every list, in every order."""
     found: dict[str, list[str]] = {}
-    for owner in (contract.query_type, *(contract.type_map[name] for name in ids)):
+    nodes = (contract.type_map[name] for name in ids)
+    for owner in (contract.query_type, *(each for each in nodes if "Node" in {of.name for of in each.interfaces})):  # type: ignore[attr-defined]
         for name, of in ((name, of) for name, of in owner.fields.items() if is_list(of)):  # type: ignore[union-attr]
             for order in orders(of):
                 found[list_name(owner.name, name, order)] = await _asked(api, owner, name, order, ids)  # type: ignore[union-attr]
@@ -479,12 +648,12 @@ async def _asked(
 ) -> list[str]:
     steps = [f"{{field: {step['field'].name}, direction: {step['direction'].name}}}" for step in order or ()]
     ordered = f", orderBy: [{', '.join(steps)}]" if steps else ""
-    pages_of = (("head", "first"), ("tail", "last"))
+    pages_of = [(side, size) for side, size in (("head", "first"), ("tail", "last")) if size in owner.fields[name].args]
     inside = " ".join(f"{side}: {name}({size}: 4{ordered}) {{ edges {{ cursor }} }}" for side, size in pages_of)
     if owner.name in ids:
         wanted = "[" + ", ".join(f'"{each}"' for each in ids[owner.name][-60:]) + "]"
         answer = await api(f"{{ nodes(ids: {wanted}) {{ ... on {owner.name} {{ {inside} }} }} }}")
-        pages = [row[side] for row in answer["nodes"] for side in ("head", "tail")]
+        pages = [row[side] for row in answer["nodes"] for side, _ in pages_of]
     else:
         pages = list((await api(f"{{ {inside} }}")).values())
     return list(dict.fromkeys(edge["cursor"] for each in pages for edge in each["edges"]))[:24]

@@ -334,7 +334,7 @@ def test_a_reading_is_no_message(sql: Sql) -> None:
         "UPDATE events SET diff = '{}', relayed_at = NULL",
         "DELETE FROM events",
         "DELETE FROM events WHERE occurred_at < 'infinity'",
-        "TRUNCATE events",
+        "TRUNCATE events, webhook_deliveries, webhook_attempts",
         "TRUNCATE events CASCADE",
     ],
 )
@@ -652,3 +652,21 @@ async def test_what_was_done_in_another_business_is_not_told(api: Api, sql: Sql)
 
     assert await entries(api, filter={"nodeId": encode("Client", stranger)}) == []
     assert encode("Client", stranger) not in str(await entries(api, first=100))
+
+
+async def test_where_webhooks_go_and_what_was_written_about_them_is_not_in_the_history(api: Api, sql: Sql) -> None:
+    create = "mutation { webhookEndpointCreate(input: {url: %s}) { webhookEndpoint { id } userErrors { code } } }"
+    update = (
+        "mutation { webhookEndpointUpdate(input: {id: %s, expectedVersion: 1, url: %s, description: %s})"
+        " { webhookEndpoint { version } userErrors { code } } }"
+    )
+    made = (await api(create % '"https://hooks.salon.com/Sneezingaardvark"'))["webhookEndpointCreate"]
+    assert made["userErrors"] == []
+    values = f'"{made["webhookEndpoint"]["id"]}"', '"https://hooks.salon.com/Limpingnarwhal"', '"Call Zebulonquirk"'
+
+    changed = (await api(update % values))["webhookEndpointUpdate"]
+
+    assert changed == {"webhookEndpoint": {"version": 2}, "userErrors": []}
+    ((diff,),) = sql("SELECT diff FROM events WHERE type LIKE '%%webhook_endpoint.updated%%'")
+    assert diff == {"url": None, "description": None}
+    assert sql("SELECT 1 FROM events WHERE data::text ~ 'narwhal|aardvark|quirk'") == []

@@ -219,7 +219,13 @@ def key_of(node_id: str) -> UUID:
         case("query a { serverTime } query b { serverTime }", "c", VALIDATION, "'c'", id="31 wrong name"),
         case("{ serverTime }", "c", VALIDATION, "'c'", id="31 a name for the nameless"),
         case("fragment a on Query { serverTime }", None, VALIDATION, "", id="31 no operation"),
-        case("subscription { serverTime }", None, VALIDATION, "subscription", id="32 a subscription"),
+        case(
+            "subscription { availabilityChanged { reason } }",
+            None,
+            VALIDATION,
+            "text/event-stream",
+            id="32 a subscription",
+        ),
     ],
 )
 async def test_a_document_that_is_wrong_is_refused_where_it_is_wrong(

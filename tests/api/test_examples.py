@@ -1,7 +1,9 @@
 """What we tell newcomers to send works: every file of docs/examples, the Postman collection, the README's first booking."""
 
+import asyncio
 import json
 import re
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -13,8 +15,15 @@ from schema.execution import CONTRACT
 from tests.conftest import ROOT, Api
 from tests.keys import bearer
 from tests.keys import data as data_of
+from tests.life import OF_APPOINTMENTS, later
+from tests.listening import Line
+from tests.receiver import relayed
 
 FOR_OPERATORS = ["businessCreate"]
+# What can be done once its time has come, or once a client has asked.
+TIMED = ("appointmentStart", "appointmentComplete", "reservationMarkNoShow")
+ASKED = ("reservationApprove", "reservationDecline")
+Sql = Callable[..., list[tuple[Any, ...]]]
 FOLDER = ROOT / "docs" / "examples"
 EXAMPLES = sorted(path.stem for path in FOLDER.glob("*.graphql"))
 DOCUMENTS = re.findall(r"```graphql\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
@@ -38,8 +47,27 @@ def api_fields() -> set[str]:
     return {*CONTRACT.query_type.fields, *CONTRACT.mutation_type.fields}
 
 
+def heard_fields() -> set[str]:
+    assert CONTRACT.subscription_type is not None
+    return {*CONTRACT.subscription_type.fields}
+
+
 # What the examples create, and what an example needs that is about it.
-SUPPLY = ("location", "skill", "resource", "service", "holiday", "timeOff", "availabilityRule", "availabilityException")
+SUPPLY = (
+    "location",
+    "skill",
+    "resource",
+    "service",
+    "holiday",
+    "timeOff",
+    "availabilityRule",
+    "availabilityException",
+    "calendarFeed",
+    "calendarImport",
+    "webhookEndpoint",
+)
+# What holds several reservations, by what makes it.
+BUNDLES = {"visitCreate": "visit", "reservationSeriesCreate": "series"}
 PLACEHOLDERS = {"timeOff": "$TIMEOFF", "availabilityRule": "$RULE", "availabilityException": "$EXCEPTION"}
 
 
@@ -48,7 +76,7 @@ def filled(name: str, known: dict[str, Any]) -> tuple[str, Any]:
     document, variables = read(name)
     for placeholder, value in known.items():
         variables = variables.replace(f'"{placeholder}"', json.dumps(value))
-    assert "$" not in variables
+    assert '"$' not in variables
     return document, json.loads(variables)
 
 
@@ -58,6 +86,16 @@ async def supplied(api: Api, known: dict[str, Any], nouns: tuple[str, ...]) -> N
         document, variables = filled(f"{noun}Create", known)
         done = await api(document, **variables)
         known[PLACEHOLDERS.get(noun, f"${noun.upper()}")] = done[f"{noun}Create"][noun]["id"]
+
+
+async def delivery(api: Api, known: dict[str, Any]) -> str:
+    """Something that is to be sent to a webhook endpoint."""
+    await supplied(api, known, ("webhookEndpoint",))
+    await api.client("Grace")
+    await relayed(api.database)
+    found = await api("{ webhookDeliveries { nodes { id } } }")
+    key: str = found["webhookDeliveries"]["nodes"][0]["id"]
+    return key
 
 
 async def world(api: Api, name: str) -> dict[str, Any]:
@@ -78,12 +116,27 @@ async def world(api: Api, name: str) -> dict[str, Any]:
     }
     asked = read(name)[1]
     needed = {noun for noun in SUPPLY if f'"{PLACEHOLDERS.get(noun, f"${noun.upper()}")}"' in asked}
+    bundle = next((each for each, thing in BUNDLES.items() if f'"${thing.upper()}"' in asked), None)
+    needed |= {"skill", "resource", "service", "location"} if bundle else set()
     needed |= {"skill", "resource"} if "service" in needed else set()
     await supplied(api, known, tuple(noun for noun in SUPPLY if noun in needed))
-    if name.endswith("AnyProvider"):
+    if '"$ENTRY"' in asked:
+        document, variables = filled("waitlistEntryCreate", known)
+        known["$ENTRY"] = (await api(document, **variables))["waitlistEntryCreate"]["waitlistEntry"]["id"]
+    if '"$PROPOSAL"' in asked:
+        await api.publish(await api.provider("Grace", "Hopper"), "2027-05-03T07:00:00Z", "2027-05-03T10:00:00Z")
+        document, variables = filled("timeOffCreate", known)
+        known["$PROPOSAL"] = (await api(document, **variables))["timeOffCreate"]["proposals"][0]["id"]
+    if '"$DELIVERY"' in asked:
+        known["$DELIVERY"] = await delivery(api, known)
+    if name.endswith("AnyProvider") or name in BUNDLES or bundle:
         for need in ("providerSkillsSet", "providerServicesSet"):
             document, variables = filled(need, known)
             await api(document, **variables)
+    if bundle:
+        document, variables = filled(bundle, known)
+        thing = BUNDLES[bundle]
+        known[f"${thing.upper()}"] = (await api(document, **variables))[bundle][thing]["id"]
     return known
 
 
@@ -91,9 +144,25 @@ def user_errors(data: Any) -> list[Any]:
     return [error for payload in data.values() if isinstance(payload, dict) for error in payload.get("userErrors", [])]
 
 
-@pytest.mark.parametrize("name", EXAMPLES)
-async def test_an_example_is_answered_without_errors(api: Api, name: str) -> None:
-    document, variables = filled(name, await world(api, name))
+async def lived(api: Api, sql: Sql, name: str, known: dict[str, Any]) -> dict[str, Any]:
+    """Have happen to the reservation of the world whatever an example is about."""
+    if name in OF_APPOINTMENTS:
+        found = await api("query ($id: ID!) { reservation(id: $id) { appointment { id } } }", id=known["$RESERVATION"])
+        known["$APPOINTMENT"] = found["reservation"]["appointment"]["id"]
+    if name in ASKED:
+        sql("SET session_replication_role = replica")
+        sql("UPDATE reservations SET approval_time = '01:00:00', requested_at = clock_timestamp()")
+        sql("SET session_replication_role = DEFAULT")
+    if name in TIMED:
+        await api.confirm(known["$RESERVATION"])
+        ((ahead,),) = sql("SELECT starts_at - clock_timestamp() FROM reservations")
+        later(sql, ahead)
+    return known
+
+
+@pytest.mark.parametrize("name", sorted({*EXAMPLES} - heard_fields()))
+async def test_an_example_is_answered_without_errors(api: Api, sql: Sql, name: str) -> None:
+    document, variables = filled(name, await lived(api, sql, name, await world(api, name)))
     headers = await bearer(api, Role.OPERATOR) if name in FOR_OPERATORS else None
 
     answer = await api.post(document, headers, **variables)
@@ -101,6 +170,28 @@ async def test_an_example_is_answered_without_errors(api: Api, name: str) -> Non
     assert "errors" not in answer
     assert user_errors(answer["data"]) == []
     assert answer["data"][name] is not None
+
+
+@pytest.mark.parametrize("name", sorted(heard_fields()))
+async def test_an_example_of_a_subscription_hears_of_a_change(api: Api, name: str) -> None:
+    known = await world(api, name)
+    document, variables = filled(name, known)
+    await relayed(api.database)
+    line = Line(api)
+    line.say("connection_init")
+    assert await line.hear() == {"type": "connection_ack"}
+    line.say("subscribe", id=name, payload={"query": document, "variables": variables})
+    await asyncio.sleep(0.3)
+
+    await api.confirm(known["$RESERVATION"])
+    await relayed(api.database)
+    told = await line.hear()
+
+    assert (told["type"], told["id"]) == ("next", name)
+    assert "errors" not in told["payload"]
+    assert told["payload"]["data"][name] is not None
+    line.queue.put_nowait({"type": "websocket.disconnect", "code": 1000})
+    await line.task
 
 
 @pytest.mark.parametrize("name", FOR_OPERATORS)
@@ -117,13 +208,13 @@ async def test_an_example_for_operators_is_for_nobody_else(api: Api, name: str) 
 def test_an_example_says_what_it_shows(name: str) -> None:
     document, _ = read(name)
 
-    assert re.match(r"# [A-Z].{10,110}\.\n(query|mutation) ", document)
+    assert re.match(r"# [A-Z].{10,110}\.\n(query|mutation|subscription) ", document)
     assert root_fields(document) == [name]
 
 
-def test_every_field_of_query_and_mutation_has_an_example() -> None:
-    assert set(EXAMPLES) == api_fields()
-    assert {path.stem for path in FOLDER.glob("*.json")} - {"postman"} <= api_fields()
+def test_every_field_of_the_roots_has_an_example() -> None:
+    assert set(EXAMPLES) == api_fields() | heard_fields()
+    assert {path.stem for path in FOLDER.glob("*.json")} - {"postman"} <= set(EXAMPLES)
 
 
 def test_the_postman_collection_is_what_the_examples_make() -> None:
@@ -152,8 +243,9 @@ async def test_the_postman_collection_can_be_sent_from_top_to_bottom(api: Api) -
         body = item["request"]["body"]["graphql"]
         variables = re.sub(r"\{\{(\$?\w+)\}\}", lambda found: str(values[found[1]]), body["variables"] or "{}")
         headers = operator if item["name"] in FOR_OPERATORS else {}
+        await relayed(api.database)  # as a worker would, all the time
         data = await data_of(api, body["query"], headers, **json.loads(variables))
-        assert user_errors(data) == []
+        assert [error["code"] for error in user_errors(data)] == ["ILLEGAL_STATE"] * (item["name"] in TIMED)
         if item["name"] in KEPT:
             variable, place = KEPT[item["name"]]
             found: Any = data

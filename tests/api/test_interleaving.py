@@ -157,7 +157,7 @@ class Laboratory:
 
         Answers the outcome, and what was chosen.
         """
-        case = Case(trial.state)
+        case = self.case_of(trial.state)
         chosen: list[int] = []
         case.begin(self.watch)
         operations = [await self._start(case, n, trial) for n in range(len(trial.names))]
@@ -181,7 +181,7 @@ class Laboratory:
         self.ran += serial is None and len(operations) == 2
         answers = [await operation.task for operation in operations if operation.task]
         self.steps = [operation.turn.steps for operation in operations]
-        return self._outcome(case, answers[1:] if trial.first_fails else answers), chosen
+        return self.outcome(case, answers[1:] if trial.first_fails else answers), chosen
 
     async def schedules(self, trial: Trial) -> AsyncIterator[tuple[Outcome, list[int]]]:
         """Run every order, as a tree of choices is walked: the last choice that can be changed, is."""
@@ -198,7 +198,7 @@ class Laboratory:
         fails = trial.first_fails and n == 0
         app.state.database = PacedDatabase(self.connections[n], operation.turn, fails=fails)
         client = [case.ids[role] for role in ("first", "second")][n - len(trial.names)]
-        operation.task = asyncio.create_task(_perform(app, case, client, trial.names[n]))
+        operation.task = asyncio.create_task(self.perform(app, case, client, trial.names[n]))
         operation.task.add_done_callback(lambda _: operation.turn.settled.set())
         await self._settled(operation)
         return operation
@@ -214,7 +214,13 @@ class Laboratory:
                 if blocked == (True,):
                     return
 
-    def _outcome(self, case: Case, answers: list[Any]) -> Outcome:
+    def case_of(self, state: str) -> Case:
+        return Case(state)
+
+    async def perform(self, app: Starlette, case: Case, client: UUID, name: str) -> Any:
+        return await _perform(app, case, client, name)
+
+    def outcome(self, case: Case, answers: list[Any]) -> Outcome:
         provider = case.ids["provider"]
         events = {"business": DEFAULT_BUSINESS, "provider": provider, "ids": list(case.ids.values())}
         found = {

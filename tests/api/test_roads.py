@@ -49,7 +49,12 @@ EXAMPLES = sorted(
     for path in (ROOT / "docs" / "examples").glob("*.graphql")
     if CONTRACT.query_type and path.stem in CONTRACT.query_type.fields.keys() - CLOCKS
 )
-NAMED = {"AvailabilityRule": "RULE", "AvailabilityException": "EXCEPTION"}  # in their examples
+NAMED = {  # in their examples
+    "AvailabilityRule": "RULE",
+    "AvailabilityException": "EXCEPTION",
+    "ReservationSeries": "SERIES",
+    "WaitlistEntry": "ENTRY",
+}
 WITHOUT_LIMITS = settings(
     deadline=None,
     database=None,

@@ -188,9 +188,21 @@ def test_every_refusal_has_its_code_and_every_code_its_refusal() -> None:
     assert sorted(codes) == sorted(code.value for code in UserErrorCode)
     shared = {code: sorted(names) for code, names in codes.items() if len(names) > 1}
     assert shared == {
+        "CANCELLATION_WINDOW": ["CancellationWindow", "MovingWindow", "ReasonNeeded"],
+        "ILLEGAL_STATE": [
+            "EndpointDisabled",
+            "IllegalState",
+            "NobodyBooked",
+            "NotConfirmed",
+            "NotWaiting",
+            "ProposalDecided",
+            "TooEarly",
+        ],
         "INVALID_INPUT": ["HorizonsCross", "HostTaken", "InvalidInput"],
-        "SLOT_UNAVAILABLE": ["NobodyAvailable", "ResourceInUse", "SlotUnavailable"],
+        "SLOT_UNAVAILABLE": ["NobodyAvailable", "ResourceInUse", "SeriesInConflict", "SlotUnavailable"],
+        "TOO_MANY_HOLDS": ["SeriesHeld", "TooManyHolds", "TooManyRequests"],
         "TOO_MANY_ROWS": ["TooManyAppointments", "TooManyRows"],
+        "UNAVAILABLE": ["SignalsMissed", "Unavailable"],
     }
 
 

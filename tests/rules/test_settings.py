@@ -3,11 +3,14 @@
 import os
 import subprocess
 import sys
+from ipaddress import ip_network
 from pathlib import Path
 
 import pytest
 
 from schema.limits import LIMITS
+from server.mail_server import FORM as MAIL_SERVER
+from server.mail_server import MailServer
 from server.settings import Settings, SettingsError
 
 ROOT = Path(__file__).parents[2]
@@ -39,6 +42,15 @@ def test_without_any_setting_there_is_one_of_each() -> None:
         deadline=5,
         introspection=True,
         trusted_documents=None,
+        allowed_networks=(),
+        allowed_origins=frozenset(),
+        public_url="http://localhost:8000",
+        nats_url=None,
+        nats_stream="HOLDFAST",
+        smtp_url=None,
+        mail_from=None,
+        sms_url=None,
+        sms_token=None,
     )
 
 
@@ -67,6 +79,15 @@ def test_every_setting_is_read(tmp_path: Path) -> None:
             "DEADLINE": "60",
             "INTROSPECTION": "off",
             "TRUSTED_DOCUMENTS": str(tmp_path),
+            "ALLOWED_NETWORKS": "10.0.0.0/8, fd00::/8",
+            "ALLOWED_ORIGINS": "https://book.example, https://desk.example:8443",
+            "PUBLIC_URL": "https://holdfast.example",
+            "NATS_URL": "nats://holdfast:secret@one:4222,tls://two",
+            "NATS_STREAM": "PRACTICE-1",
+            "SMTP_URL": "smtps://mail.example",
+            "MAIL_FROM": "no-reply@holdfast.example",
+            "SMS_URL": "https://sms.example/messages",
+            "SMS_TOKEN": "a-token",
         }
     )
 
@@ -93,6 +114,15 @@ def test_every_setting_is_read(tmp_path: Path) -> None:
         deadline=60,
         introspection=False,
         trusted_documents=tmp_path,
+        allowed_networks=(ip_network("10.0.0.0/8"), ip_network("fd00::/8")),
+        allowed_origins=frozenset({"https://book.example", "https://desk.example:8443"}),
+        public_url="https://holdfast.example",
+        nats_url="nats://holdfast:secret@one:4222,tls://two",
+        nats_stream="PRACTICE-1",
+        smtp_url=MailServer("mail.example", 465, use_tls=True, start_tls=False),
+        mail_from="no-reply@holdfast.example",
+        sms_url="https://sms.example/messages",
+        sms_token="a-token",
     )
 
 
@@ -101,12 +131,29 @@ def test_compiling_is_switched_on_or_off(value: str, *, compiles: bool) -> None:
     assert Settings.read({"COMPILE": value}).compile is compiles
 
 
+@pytest.mark.parametrize("given", [{"SMTP_URL": "smtp://mail.example"}, {"MAIL_FROM": "a@b.example"}])
+def test_a_mail_server_and_a_sender_belong_together(given: dict[str, str]) -> None:
+    with pytest.raises(SettingsError, match="SMTP_URL and MAIL_FROM belong together; set both, or neither"):
+        Settings.read(given)
+
+
 def test_an_empty_address_of_the_database_means_the_embedded_one() -> None:
     assert Settings.read({"DATABASE_URL": ""}).database_url is None
 
 
 @pytest.mark.parametrize(
-    "name", ["OWNER_DATABASE_URL", "OIDC_ISSUER", "OIDC_AUDIENCE", "TRUSTED_DOCUMENTS"], ids=str.lower
+    "name",
+    [
+        "OWNER_DATABASE_URL",
+        "NATS_URL",
+        "OIDC_ISSUER",
+        "OIDC_AUDIENCE",
+        "TRUSTED_DOCUMENTS",
+        "ALLOWED_NETWORKS",
+        "SMTP_URL",
+        "SMS_URL",
+    ],
+    ids=str.lower,
 )
 def test_what_may_be_unset_may_be_empty(name: str) -> None:
     assert Settings.read({name: ""}) == Settings.read({})
@@ -142,6 +189,22 @@ def test_whoever_asks_may_always_ask_for_the_costliest_operation(name: str, leas
     assert least in (settings.rate_limit, settings.rate_limit_anonymous)
     with pytest.raises(SettingsError):
         Settings.read({name: str(least - 1)})
+
+
+@pytest.mark.parametrize("address", ["localhost:4222", "http://h:4222", "nats://", "nats://u:secret@h:0", "nats://h,"])
+def test_a_bad_address_of_nats_is_told_without_its_password(address: str) -> None:
+    with pytest.raises(SettingsError) as told:
+        Settings.read({"NATS_URL": address})
+
+    assert str(told.value) == (
+        "NATS_URL cannot be read, but it must be unset, or an address like nats://user:password@host:4222."
+    )
+
+
+@pytest.mark.parametrize("stream", ["", "a.b", "A B", "*", "A" * 33])
+def test_a_stream_has_a_plain_name(stream: str) -> None:
+    with pytest.raises(SettingsError, match="it must be at most 32 letters, digits, - and _"):
+        Settings.read({"NATS_STREAM": stream})
 
 
 @pytest.mark.parametrize("alone", ["OIDC_ISSUER", "OIDC_AUDIENCE"])
@@ -263,8 +326,15 @@ def test_a_server_that_knows_nobody_does_not_start_where_others_can_ask(tmp_path
         ("DEADLINE", "61", "a whole number from 1 to 60"),
         ("DEADLINE", "1.5", "a whole number from 1 to 60"),
         ("INTROSPECTION", "maybe", "one of on, off"),
+        ("ALLOWED_NETWORKS", "everything", "unset, or networks like 10.0.0.0/8, fd00::/8, none with bits of a host"),
+        ("ALLOWED_NETWORKS", "10.0.0.1/8", "unset, or networks like 10.0.0.0/8, fd00::/8, none with bits of a host"),
         ("TRUSTED_DOCUMENTS", "/nowhere", "unset, or a folder of documents"),
         ("TRUSTED_DOCUMENTS", __file__, "unset, or a folder of documents"),
+        ("SMTP_URL", "http://u:p@mail.example", MAIL_SERVER),
+        ("SMTP_URL", "smtp://mail.example?starttls=maybe", MAIL_SERVER),
+        ("MAIL_FROM", "Salon <a@b.example>", "unset, or an email address like no-reply@example.com"),
+        ("SMS_URL", "ftp://sms.example", "unset, or the address of a gateway like https://sms.example.com/messages"),
+        ("SMS_TOKEN", "a b", "unset, or a token of printable characters without spaces"),
     ],
     ids=lambda value: value[:20],
 )
@@ -273,7 +343,8 @@ def test_a_bad_value_is_one_sentence(name: str, value: str, must: str) -> None:
         Settings.read({name: value})
 
     # An address may carry a password; another value is repeated as far as it takes to find it.
-    shown = "cannot be read" if name.endswith(("DATABASE_URL", "STORE")) else f"is {value[:40]!r}"
+    secret = ("DATABASE_URL", "STORE", "SMTP_URL", "SMS_URL", "SMS_TOKEN")
+    shown = "cannot be read" if name.endswith(secret) else f"is {value[:40]!r}"
     assert str(told.value) == f"{name} {shown}, but it must be {must}."
 
 

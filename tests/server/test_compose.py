@@ -99,7 +99,7 @@ def test_nothing_starts_before_it_is_said_who_is_let_in() -> None:
 
 
 def test_the_server_is_given_every_setting_that_an_operator_may_want_and_no_other() -> None:
-    given = SERVICES["web"]["environment"]
+    given = {**SERVICES["worker"]["environment"], **SERVICES["web"]["environment"]}
     known = set(re.findall(r'reader\.read\("(\w+)"', (ROOT / "server" / "settings.py").read_text()))
 
     handed_on = {name for name, value in given.items() if value is None}
@@ -303,7 +303,8 @@ def test_only_nginx_can_be_reached_from_outside() -> None:
 
     assert published == {"nginx": ["80:80", "443:443"]}
     assert COMPOSE["networks"]["data"] == {"internal": True}
-    assert all(SERVICES[name]["networks"] == ["data"] for name in ("postgres", "migrate", "login", "worker", "valkey"))
+    assert all(SERVICES[name]["networks"] == ["data"] for name in ("postgres", "migrate", "login", "valkey"))
+    assert SERVICES["worker"]["networks"] == ["data", "outside"]
 
 
 def test_the_store_of_rates_is_there_for_those_who_want_it() -> None:

@@ -4,22 +4,30 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 from urllib.parse import urlsplit
 
 import pytest
 from graphql import Lexer, OperationDefinitionNode, Source, TokenKind, parse, validate
 from playwright.sync_api import Browser, Locator, Page, Route, expect, sync_playwright
 
+from models.business import DEFAULT_BUSINESS
 from schema import schema
+from tests.listening import relaying
+
+Sql = Callable[..., list[tuple[Any, ...]]]
 
 CHROMIUM = Path("/usr/bin/chromium")
 GRAPHIQL = Path(__file__).parents[2] / "server" / "graphiql"
 OURS = ("index.html", "page.js", "style.css", "default.graphql")
 STEPS = ["Free", "People", "Hold", "Confirm", "Booked"]
 MANAGER = "secret-of-a-manager"
+PUBLISH = """WITH ada AS (INSERT INTO providers (business_id, first_name, last_name) VALUES (%s, 'Ada', 'Lovelace') RETURNING id)
+INSERT INTO appointments (business_id, provider_id, starts_at, ends_at)
+SELECT %s, id, '2027-05-03 07:00Z'::timestamptz + %s * interval '00:15:00',
+       '2027-05-03 07:15Z'::timestamptz + %s * interval '00:15:00' FROM ada"""
 WATCH_POLICY = """
     window.violations = [];
     addEventListener("securitypolicyviolation", (event) => violations.push(`${event.effectiveDirective} ${event.blockedURI}`));
@@ -206,6 +214,34 @@ def test_a_browser_runs_a_default_operation_and_asks_no_other_host(browser: Brow
     assert witness.hosts == {urlsplit(server.url).netloc}
     assert witness.complaints == []
     assert page.evaluate("window.violations") == []
+
+
+def test_a_browser_listens_to_a_subscription(browser: Browser, server: Server, database: str, sql: Sql) -> None:
+    page = browser.new_page()
+    witness = Witness(page)
+    page.goto(f"{server.url}/graphql")
+    editor = page.locator(".graphiql-query-editor .CodeMirror-code")
+    expect(editor).to_contain_text("query Free")
+    page.locator(".graphiql-query-editor .CodeMirror").click()
+    page.keyboard.press("ControlOrMeta+A")
+    page.keyboard.insert_text("subscription { availabilityChanged { reason } }")
+    expect(page.locator("#viewer")).to_have_text("anonymous as ADMIN")
+    page.wait_for_timeout(1500)  # until GraphiQL has understood what was written
+
+    with relaying(database):
+        with page.expect_websocket():
+            page.get_by_role("button", name="Execute query").click()
+        response = page.locator(".graphiql-response .CodeMirror-code")
+        for n in range(40):  # until it is heard: nothing tells that a subscription has begun
+            sql(PUBLISH, DEFAULT_BUSINESS, DEFAULT_BUSINESS, n, n)
+            page.wait_for_timeout(250)
+            if "PUBLISHED" in response.inner_text():
+                break
+
+    expect(response).to_contain_text("PUBLISHED")
+    assert witness.hosts == {urlsplit(server.url).netloc}
+    assert witness.complaints == []
+    assert page.evaluate("violations") == []
 
 
 def test_a_browser_keeps_what_was_written(browser: Browser, server: Server) -> None:

@@ -11,7 +11,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from compiler.plan import Plans
-from server.metrics import BUCKETS, Metrics
+from server.metrics import BUCKETS, MESSAGES, WORK, Metrics
 from tests.conftest import Running, running
 from tests.server.test_crash import runs, until, workers
 
@@ -143,7 +143,7 @@ def test_nobody_and_no_document_is_named(database: str, tmp_path: Path) -> None:
     labels = {label for family in text_string_to_metric_families(answer.text) for sample in family.samples for label in sample.labels.items()}  # fmt: skip
     assert labels == {
         *(("road", road) for road in ("compiled", "ordinary", "refused")),
-        *(("outcome", outcome) for outcome in ("found", "made", "published", "removed", "affected")),
+        *(("outcome", outcome) for outcome in ("found", "made", *WORK, *MESSAGES)),
         *(("le", bound) for bound in (*map(str, BUCKETS), "+Inf")),
     }
     assert answer.headers["content-type"] == "text/plain; version=0.0.4; charset=utf-8"

@@ -19,6 +19,9 @@ from typing import Any, Self
 
 import httpx2
 import pytest
+from websockets.exceptions import InvalidStatus
+
+from tests.listening import dialled
 
 CONFIGURATION = Path(__file__).parents[2] / "nginx" / "nginx.conf"
 QUERY = {"query": "{ serverTime }"}
@@ -214,6 +217,36 @@ def test_a_query_of_the_real_server_is_answered_through_tls(start: Start, server
     assert "errors" not in answer.json()
 
 
+async def test_a_websocket_goes_through_the_proxy(start: Start, server: Any, sql: Any) -> None:
+    sql("UPDATE businesses SET is_public = true")
+    proxy = start(f"127.0.0.1:{server.port}", f"127.0.0.1:{server.port}")
+    address = f"https://127.0.0.1:{proxy.port}"
+
+    async with dialled(address, ssl=proxy.trust, origin=address) as one:
+        await one.begin()
+        await one.ask(QUERY["query"])
+        answered, complete = await one.hear(), await one.hear()
+    with pytest.raises(InvalidStatus):
+        async with dialled(address, ssl=proxy.trust, origin="https://127.0.0.1"):  # of another port
+            pass
+
+    assert answered["payload"]["data"].keys() == {"serverTime"}
+    assert complete["type"] == "complete"
+
+
+def test_events_are_passed_on_at_once(start: Start, server: Any, sql: Any) -> None:
+    sql("UPDATE businesses SET is_public = true")
+    proxy = start(f"127.0.0.1:{server.port}", f"127.0.0.1:{server.port}")
+    question = {"query": "subscription { availabilityChanged { reason } }"}
+
+    with proxy.client.stream("POST", "/graphql", json=question, headers={"accept": "text/event-stream"}) as answer:
+        first = next(answer.iter_text())
+
+    assert first == ":\n\n"  # nginx has not waited for more
+    assert answer.headers["content-type"] == "text/event-stream; charset=utf-8"
+    assert "content-encoding" not in answer.headers
+
+
 def test_tls_is_modern_and_asks_to_be_kept(proxy: Proxy) -> None:
     answer = proxy.client.get("/graphql")
 
@@ -349,6 +382,19 @@ def test_one_request_id_is_seen_by_the_server_the_client_and_the_log(proxy: Prox
     assert answer.headers.get_list("X-Request-Id") == [request_id]
     assert (line["method"], line["path"], line["status"]) == ("GET", "/graphql", 200)
     assert "secret" not in json.dumps(line)
+
+
+@pytest.mark.parametrize("path", ["/calendars/secret.ics", "/Calendars/secret.ics", "/%63alendar%53/secret.ics?x"])
+def test_the_secret_of_a_calendar_is_in_no_log(start: Start, path: str) -> None:
+    gone = f"127.0.0.1:{free_port()}"
+    proxy = start(gone, gone)
+
+    answer = proxy.client.get(path)
+
+    line = proxy.log("request_id", answer.headers["X-Request-Id"])
+    assert (answer.status_code, line["path"], line["status"]) == (502, "/calendars/...", 502)
+    assert "secret" not in json.dumps(line)
+    assert "secret" not in (proxy.folder / "error.log").read_text()
 
 
 def test_a_clients_idempotency_key_is_kept_and_a_missing_one_is_filled(proxy: Proxy) -> None:
