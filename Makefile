@@ -28,6 +28,8 @@ format: $(READY)
 bench: $(READY)      ## our figures beside the physical limit, in one run
 	$(BIN)/python -m bench
 	$(BIN)/python -m bench.supply
+	$(BIN)/python -m bench.life
+	$(BIN)/python -m bench.subscribers
 
 schema: $(READY)     ## print the contract to docs/schema.graphql
 	$(BIN)/python -m server schema > docs/schema.graphql
