@@ -352,9 +352,12 @@ def test_history_cannot_be_taken_back_not_even_by_its_owner(sql: Sql, statement:
 def test_that_a_message_was_relayed_can_be_noted(sql: Sql) -> None:
     person(sql, "clients")
 
-    sql("UPDATE events SET relayed_at = '2027-05-03 09:00Z'")
+    sql("UPDATE events SET relayed_at = '2027-05-03 09:00Z', position = seq")
 
     assert sql("SELECT DISTINCT relayed_at = '2027-05-03 09:00Z' FROM events") == [(True,)]
+    with pytest.raises(psycopg.errors.CheckViolation) as refused:
+        sql("UPDATE events SET position = position + 1")
+    assert refused.value.diag.constraint_name == "history_is_final"
 
 
 def test_a_change_tells_what_it_made_different_and_of_what_is_personal_only_that_it_did(sql: Sql) -> None:
