@@ -17,6 +17,11 @@ Sql = Callable[..., list[tuple[Any, ...]]]
 HOUR = timedelta(hours=1)
 
 
+# It is completed, or missed, once its time has come.
+BEGUN = """UPDATE reservations SET lead_waived_by = id, starts_at = clock_timestamp() - interval '1 hour',
+busy_from = clock_timestamp() - interval '1 hour' WHERE id = %s"""
+
+
 class Rooms(Supply):
     """A service that needs a room, of which there are some; and times of providers of their own."""
 
@@ -113,6 +118,10 @@ async def test_whoever_is_done_gives_the_room_back(api: Api, sql: Sql, status: s
     rooms = Rooms(sql)
     first, second = rooms.times(2)
     claim = rooms.claim(first, status="CONFIRMED")
+    sql("SET session_replication_role = replica")
+    sql(BEGUN, claim)
+    sql("SET session_replication_role = origin")
+
     sql("UPDATE reservations SET status = %s WHERE id = %s", status, claim)
 
     assert await code(api, rooms, second) == "HELD"

@@ -26,7 +26,7 @@ from tests.conftest import ROOT, running
 from tests.links import TYPES, Sql, ids
 from tests.tokens import bearer, token
 
-CASES = int(os.environ.get("FUZZ_CASES", "300"))
+CASES = int(os.environ.get("FUZZ_CASES", "400"))
 SEED = int(os.environ.get("FUZZ_SEED", "0"))
 AT_A_TIME = 3
 OUR_FAULT = {"INTERNAL", "UNAVAILABLE", "TIMEOUT"}
