@@ -62,16 +62,20 @@ class VisitCreateInput:
         return VisitWish(client, self.starts_at, tuple(steps), timedelta(minutes=gap), where, about).check()
 
 
-@strawberry.input(description="A visit whose holds are to be confirmed.")
-class VisitConfirmInput:
+@strawberry.input
+class VisitChangeInput:
     visit_id: strawberry.ID
     idempotency_key: str | None = strawberry.field(default=None, description=KEY)
+
+
+@strawberry.input(description="A visit whose holds are to be confirmed.")
+class VisitConfirmInput(VisitChangeInput):
+    pass
 
 
 @strawberry.input(description="A visit whose holds are to last as long again.")
-class VisitRenewInput:
-    visit_id: strawberry.ID
-    idempotency_key: str | None = strawberry.field(default=None, description=KEY)
+class VisitRenewInput(VisitChangeInput):
+    pass
 
 
 @strawberry.input(description="A visit that is to be given back.")
@@ -81,28 +85,30 @@ class VisitCancelInput:
     idempotency_key: str | None = strawberry.field(default=None, description=KEY)
 
 
-@strawberry.type(directives=[EVERYBODY])
-class VisitCreatePayload:
+@strawberry.type
+class VisitPayload:
     visit: Any = thing(maybe("Visit"))
     user_errors: list[UserError] = user_errors()
 
 
 @strawberry.type(directives=[EVERYBODY])
-class VisitConfirmPayload:
-    visit: Any = thing(maybe("Visit"))
-    user_errors: list[UserError] = user_errors()
+class VisitCreatePayload(VisitPayload):
+    pass
 
 
 @strawberry.type(directives=[EVERYBODY])
-class VisitRenewPayload:
-    visit: Any = thing(maybe("Visit"))
-    user_errors: list[UserError] = user_errors()
+class VisitConfirmPayload(VisitPayload):
+    pass
 
 
 @strawberry.type(directives=[EVERYBODY])
-class VisitCancelPayload:
-    visit: Any = thing(maybe("Visit"))
-    user_errors: list[UserError] = user_errors()
+class VisitRenewPayload(VisitPayload):
+    pass
+
+
+@strawberry.type(directives=[EVERYBODY])
+class VisitCancelPayload(VisitPayload):
+    pass
 
 
 def _visit(identity: str, why: str | None = None) -> Bundle:
