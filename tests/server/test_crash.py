@@ -25,7 +25,7 @@ from models.node_id import decode, encode
 from tests.conftest import RESERVE, Running, running
 
 CLIENTS, APPOINTMENTS, AT_ONCE = 6000, 3000, 16
-BACK_WITHIN, GONE_WITHIN, WHOLE_WITHIN = 5.0, 5.0, 15.0
+BACK_WITHIN, GONE_WITHIN, WHOLE_WITHIN = 3.0, 5.0, 15.0
 MORE = 30  # acknowledged between two kills
 KILLS = ["database", "worker", "database", "worker"]
 TRY_AGAIN = ("UNAVAILABLE", "BUSY", "TIMEOUT")
