@@ -26,10 +26,15 @@ def _seated(description: str) -> Any:
     )
 
 
-@strawberry.input(description="An appointment that begins.")
-class AppointmentStartInput:
+@strawberry.input
+class AppointmentChangeInput:
     appointment_id: strawberry.ID
     idempotency_key: str | None = strawberry.field(default=None, description=KEY)
+
+
+@strawberry.input(description="An appointment that begins.")
+class AppointmentStartInput(AppointmentChangeInput):
+    pass
 
 
 @strawberry.type(directives=[EVERYBODY])
@@ -40,9 +45,8 @@ class AppointmentStartPayload:
 
 
 @strawberry.input(description="An appointment that is over.")
-class AppointmentCompleteInput:
-    appointment_id: strawberry.ID
-    idempotency_key: str | None = strawberry.field(default=None, description=KEY)
+class AppointmentCompleteInput(AppointmentChangeInput):
+    pass
 
 
 @strawberry.type(directives=[EVERYBODY])
