@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 import time
+from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -21,6 +22,8 @@ from sqlalchemy.engine import make_url
 
 from resolvers.database import Database
 from resolvers.lane import Answer, Statement, Values
+from resolvers.recent import Recent
+from schema.execution import DOCUMENTS_KEPT
 from schema.limits import Limits
 from server.database import connected, conninfo
 from server.http import application
@@ -217,6 +220,24 @@ async def api(database: str, limits: Limits | None) -> AsyncIterator[Api]:
         yield client
 
 
+class Shared(Recent[Any, Any]):
+    """What a server of this run keeps: new to it, and counted so, but made only where no other server has made it."""
+
+    def __init__(self, most: int, made: Recent[Any, Any]) -> None:
+        super().__init__(most)
+        self.made = made
+
+    def found(self, key: Any, make: Callable[[], Any]) -> Any:
+        return super().found(key, lambda: self.made.found(key, make))
+
+
+CHARACTERS_SHARED, PLANS_SHARED = 3_000_000, 3_000
+CHECKED: defaultdict[tuple[Limits, bool], Recent[Any, Any]] = defaultdict(
+    lambda: Recent(CHARACTERS_SHARED, lambda checked: len(checked.document.loc.source.body))
+)
+PLANS: Recent[Any, Any] = Recent(PLANS_SHARED)
+
+
 class serving:  # noqa: N801 -- reads as a verb: `async with serving(database) as api`
     """The application over a database, in this process; with other limits, or set up otherwise."""
 
@@ -235,6 +256,10 @@ class serving:  # noqa: N801 -- reads as a verb: `async with serving(database) a
 
     async def __aenter__(self) -> Api:
         app = application(self.settings, limits=self.limits)
+        documents = app.state.gate.documents
+        documents._kept = Shared(DOCUMENTS_KEPT, CHECKED[documents.limits, documents.introspection])
+        if app.state.plans is not None:
+            app.state.plans.kept = Shared(DOCUMENTS_KEPT, PLANS)
         app.state.database = self.database
         app.state.signals = self.listener = Listener(conninfo(self.url), self.database, app.state.feeds.turn)
         app.state.newest = newest()

@@ -174,8 +174,13 @@ class World:
                 return role in (Role.ADMIN, Role.MANAGER) or (role is Role.PROVIDER and row["provider_id"] == me)
             case "ApiKey":
                 return role is Role.ADMIN and row["role"] != Role.OPERATOR
-            case "AuditEntry" | "WebhookEndpoint" | "WebhookDelivery" | "WebhookAttempt":
+            case "WebhookEndpoint" | "WebhookDelivery" | "WebhookAttempt":
                 return role in (Role.ADMIN, Role.MANAGER)
+            case "AuditEntry" if role not in (Role.ADMIN, Role.MANAGER):
+                return not row["type"].startswith("audit.") and any(
+                    each["id"] == row["aggregate_id"] and self._sees(bearer, "Reservation", each)
+                    for each in self.ours["Reservation"]
+                )
             case "Notification" if role not in (Role.ADMIN, Role.MANAGER):
                 return me is not None and me in (row["provider_id"], row["client_id"])
             case "Reservation" if role not in (Role.ADMIN, Role.MANAGER):

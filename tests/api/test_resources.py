@@ -18,8 +18,8 @@ HOUR = timedelta(hours=1)
 
 
 # It is completed, or missed, once its time has come.
-BEGUN = """UPDATE reservations SET lead_waived_by = id, starts_at = clock_timestamp() - interval '1 hour',
-busy_from = clock_timestamp() - interval '1 hour' WHERE id = %s"""
+BEGUN = """UPDATE reservations SET lead_waived_by = id, starts_at = statement_timestamp() - interval '1 hour',
+busy_from = statement_timestamp() - interval '1 hour' WHERE id = %s"""
 
 
 class Rooms(Supply):

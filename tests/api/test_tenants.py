@@ -181,21 +181,22 @@ def is_node(type_name: str, kind: str) -> bool:
     return type_name == "Node" and any(each.name == "Node" for each in CONTRACT.type_map[kind].interfaces)  # type: ignore[attr-defined]
 
 
-def whole(type_name: str, role: Role, depth: int) -> str:
-    """Select all that a role may ask for, each under a name of its own: fields of two types may differ."""
+def whole(type_name: str, role: Role, depth: int, prefix: str = "") -> str:
+    """Select all that a role may ask for; in a fragment, each under a name of its own: fields of two types may differ."""
     parts = ["__typename"]
     for name, field in _fields(type_name).items():
         target = get_named_type(field.type)
         if role not in ROLES[type_name, name] or name == "edges":
             continue
+        shown = f"{prefix}{name}: {name}" if prefix else name
         if not is_composite_type(target):
-            parts.append(f"{type_name}_{name}: {name}")
+            parts.append(shown)
         elif depth:
             inside = whole(target.name, role, depth - (not type_name.endswith(("Connection", "Payload"))))
-            parts.append(f"{type_name}_{name}: {name} {{ {inside} }}")
+            parts.append(f"{shown} {{ {inside} }}")
     if is_interface_type(CONTRACT.type_map[type_name]):
         possible: Any = CONTRACT.get_possible_types(CONTRACT.type_map[type_name])  # type: ignore[arg-type]
-        parts += [f"... on {each.name} {{ {whole(each.name, role, depth)} }}" for each in possible]
+        parts += [f"... on {each.name} {{ {whole(each.name, role, depth, f'{each.name}_')} }}" for each in possible]
     return " ".join(parts)
 
 
