@@ -7,7 +7,7 @@ from uuid import UUID
 
 from sqlalchemy import Row, func
 
-from models import WebhookDelivery, WebhookEndpoint, webhook_delivery, webhook_endpoint
+from models import WebhookDelivery, WebhookEndpoint, webhook_endpoint, webhook_queue
 from models.business import new_id
 from models.given import Creation, Deletion, Edition
 from models.idempotency_key import complete, remember
@@ -104,7 +104,7 @@ async def changed(context: Context, change: Change, request: Request) -> Done:
 
 async def try_out(context: Context, wanted: Trial) -> Tried:
     """Find what is needed to show what would be sent."""
-    event = await context.database.row(webhook_delivery.event_of(context.viewer, wanted.event_id, wanted.type))
+    event = await context.database.row(webhook_queue.event_of(context.viewer, wanted.event_id, wanted.type))
     if event is None:
         raise NotFound("eventId" if wanted.event_id else "type", noun="event")
     if wanted.endpoint_id is None:
@@ -161,10 +161,10 @@ async def _retry(session: Session, wanted: Retry) -> Done:
     endpoint = await session.need(WebhookEndpoint, row.endpoint_id, "id")
     if endpoint is not None and not endpoint.enabled:
         raise EndpointDisabled("id")
-    waiting = await session.statements.row(webhook_delivery.repeats(session.viewer, row.endpoint_id))
+    waiting = await session.statements.row(webhook_queue.repeats(session.viewer, row.endpoint_id))
     if waiting is not None and waiting.total >= MOST_REPEATS:
         raise InvalidInput("id", problem=f"At most {MOST_REPEATS} wait to be sent to an endpoint again; wait for them.")
-    reset = await session.statements.row(webhook_delivery.again(session.viewer, wanted.key))
+    reset = await session.statements.row(webhook_queue.again(session.viewer, wanted.key))
     return Done(reset, row.id)
 
 
@@ -206,34 +206,32 @@ DELIVERY_RETRY = Change("webhookDeliveryRetry", _retry, _delivery_again)
 
 async def claim(database: Database, bounds: tuple[int, int, int], busy: Sequence[UUID]) -> Sequence[Row[Any]]:
     """Claim what is due, so much in all, of an endpoint and of a business; it is committed before anything is sent."""
-    return await database.rows(webhook_delivery.claim(*bounds, busy))
+    return await database.rows(webhook_queue.claim(*bounds, busy))
 
 
 async def claimed(database: Database, business: UUID, deliveries: Sequence[UUID]) -> list[tuple[Row[Any], list[str]]]:
     """Read what is to be sent for one business, each with what signs it."""
     seen = database.of(business)
-    found = await seen.rows(webhook_delivery.claimed(business, deliveries))
+    found = await seen.rows(webhook_queue.claimed(business, deliveries))
     signing = await seen.rows(webhook_endpoint.secrets_of(business, [each.endpoint_id for each in found]))
     return [(row, [each.secret for each in signing if each.endpoint_id == row.endpoint_id]) for row in found]
 
 
 async def settle(database: Database, row: Row[Any], answered: dict[str, Any]) -> str:
     """Write down what came of an attempt."""
-    done = await database.of(row.business_id).row(
-        webhook_delivery.settle(row.business_id, row.id, row.attempts, answered)
-    )
+    done = await database.of(row.business_id).row(webhook_queue.settle(row.business_id, row.id, row.attempts, answered))
     return "" if done is None else str(done.came)
 
 
 async def tidy(database: Database) -> int:
     """Fail a lot of what waits for endpoints that are off, also those that too much waits for; tells how much it was."""
-    done = await database.row(webhook_delivery.tidy(LOT))
+    done = await database.row(webhook_queue.tidy(LOT))
     return 0 if done is None else int(done.failed)
 
 
 async def prune(database: Database) -> int:
     """Forget old deliveries, a lot at a time, so that it may end at any moment."""
     pruned = 0
-    while (done := await database.row(webhook_delivery.prune(LOT))) is not None and done.pruned:
+    while (done := await database.row(webhook_queue.prune(LOT))) is not None and done.pruned:
         pruned += done.pruned
     return pruned

@@ -14,7 +14,8 @@ from zoneinfo import ZoneInfo
 
 import orjson
 
-from models.foreign_calendar import Reading, Span, UnreadableError, busy_times
+from models.foreign_calendar import busy_times
+from models.foreign_event import Reading, Span, UnreadableError
 
 SECONDS, MEMORY = 10, 1024**3
 TOO_MUCH = "The calendar takes too long to be read."

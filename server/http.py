@@ -20,7 +20,7 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from compiler.plan import Plans
-from models import outbox, webhook_delivery
+from models import outbox, webhook_queue
 from models.refusal import Refusal
 from resolvers.database import DatabaseFaultError
 from schema.limits import Limits
@@ -64,7 +64,7 @@ async def readyz(request: Request) -> Response:
 async def metrics(request: Request) -> Response:
     """What all workers have done so far, and what waits to be told to others, for Prometheus."""
     try:
-        waiting = [await request.app.state.database.row(each()) for each in (outbox.state, webhook_delivery.state)]
+        waiting = [await request.app.state.database.row(each()) for each in (outbox.state, webhook_queue.state)]
     except (Refusal, DatabaseFaultError):  # out of reach, or not migrated: what the workers did is told all the same
         waiting = []
     told = request.app.state.metrics.text([number for row in waiting for number in row or ()])

@@ -12,7 +12,7 @@ from sqlalchemy import Row
 
 from models.calendar_claim import Claim, read_for
 from models.calendar_import import LARGEST
-from models.foreign_calendar import UnreadableError
+from models.foreign_event import UnreadableError
 from models.refusal import Refusal
 from resolvers.calendars import claim_imports, claimed, note_failure, occupy
 from resolvers.database import Database, DatabaseFaultError

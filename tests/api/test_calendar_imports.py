@@ -11,7 +11,7 @@ from uuid import UUID
 import pytest
 
 from models.calendar_import import MOST_IMPORTS
-from models.foreign_calendar import UnreadableError
+from models.foreign_event import UnreadableError
 from models.refusal import AppointmentWithdrawn
 from models.viewer import Role
 from server import calendar_reader

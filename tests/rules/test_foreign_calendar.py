@@ -5,7 +5,8 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from models.foreign_calendar import MOST_BUSY, Reading, UnreadableError, busy_times
+from models.foreign_calendar import MOST_BUSY, busy_times
+from models.foreign_event import Reading, UnreadableError
 
 BERLIN = ZoneInfo("Europe/Berlin")
 TODAY = date(2027, 3, 1)

@@ -12,7 +12,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 FOLDERS = ("server", "compiler", "schema", "resolvers", "models", "migrations")
 MODULES = sorted(path.relative_to(ROOT) for folder in FOLDERS for path in (ROOT / folder).rglob("*.py"))
-LARGEST_FILE, USUAL_FILE = 400, 275
+LARGEST_FILE, USUAL_FILE = 400, 250
 LONGEST_FUNCTION, USUAL_FUNCTION = 50, 25
 MOST_PARAMETERS = 5
 DEEPEST = 3
