@@ -1,7 +1,8 @@
 """A database that takes turns: each statement and each commit waits until it is told to go on."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import psycopg
@@ -10,25 +11,35 @@ from psycopg import AsyncRawCursor
 from sqlalchemy import CTE, Executable, Row, Select, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
-from sqlalchemy.sql import visitors
 
 from models.refusal import Unavailable
 from resolvers.database import DEADLOCK, SERIALIZATION_FAILURE, Database, Filling, Statements, refusal
 from resolvers.lane import Answer, Lanes, Statement, Values
 
 T = TypeVar("T")
-# Whether it holds locks, and how many rows this connection has written lately.
-SO_FAR = """SELECT pg_current_xact_id_if_assigned() IS NOT NULL, sum(n_tup_ins + n_tup_upd + n_tup_del)
-FROM pg_stat_xact_user_tables"""
+# Whether a transaction holds locks, and how many rows it has written: what was counted is put down when it ends.
+FORGET = "SELECT pg_stat_force_next_flush()"
+SO_FAR = f"""{FORGET}, pg_current_xact_id_if_assigned() IS NOT NULL, (
+SELECT sum(pg_stat_get_xact_tuples_inserted(oid) + pg_stat_get_xact_tuples_updated(oid) + pg_stat_get_xact_tuples_deleted(oid))
+FROM pg_class WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace)"""
 
 
 class Turn:
     """Lets one operation go a step at a time, and keeps what its steps were."""
 
     def __init__(self) -> None:
-        self.parked = False
+        self.parked = self.is_done = False
         self.steps: list[str] = []
+        self.opened: int | None = None  # the first step of the transaction at work
+        self.openings: set[int] = set()
+        self.lockless: set[int] = set()  # the steps of transactions that locked no row
+        self.writing: set[int] = set()  # the steps that wrote rows
         self.settled, self.go = asyncio.Event(), asyncio.Event()
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether it has begun a step that has not come to its end."""
+        return not self.parked and not self.is_done
 
     @property
     def step(self) -> str:
@@ -47,19 +58,26 @@ class Turn:
         self.settled.clear()
         self.go.set()
 
+    def end(self) -> None:
+        self.is_done = True
+        self.settled.set()
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        self.opened = len(self.steps)
+        self.openings.add(self.opened)
+        try:
+            yield
+        finally:
+            self.opened = None
+
 
 def _kind(statement: Executable) -> str:
-    if _locks(statement):
-        return "write"
+    """What a statement says that it does; what a function of it locks is seen when it has run."""
     if not isinstance(statement, Select) or statement._for_update_arg is not None:
         return "write"
     writes = any(isinstance(source, CTE) and source.element.is_dml for source in statement.columns_clause_froms)
     return "write" if writes else "read"
-
-
-def _locks(statement: Executable) -> bool:
-    """Whether a function locks what it names."""
-    return any(getattr(part, "name", "") == "lock_booking" for part in visitors.iterate(statement))  # type: ignore[arg-type]
 
 
 class PacedStatements(Statements):
@@ -68,18 +86,37 @@ class PacedStatements(Statements):
     def __init__(self, connection: AsyncConnection, turn: Turn) -> None:
         super().__init__(connection)
         self.turn = turn
+        self.holds, self.written = False, 0
 
     async def rows(self, statement: Executable, filling: Filling = None) -> Sequence[Row[Any]]:
         await self.turn.take(_kind(statement))
-        return await super().rows(statement, filling)
+        found = await super().rows(statement, filling)
+        await self._look()
+        return found
 
     async def text(self, statement: Statement, values: Values) -> bytes | None:
         """Run a compiled statement as a lane would: its very text, with values that have no types of their own."""
         await self.turn.take("compiled")
-        driver: Any = (await self.connection.get_raw_connection()).driver_connection
-        async with AsyncRawCursor(driver) as cursor:
+        async with AsyncRawCursor(await driver(self.connection)) as cursor:
             await cursor.execute(statement.sql, [None if value is None else value.decode() for value in values])
-            return cursor.pgresult.get_value(0, 0) if cursor.pgresult and cursor.pgresult.ntuples else None
+            found = cursor.pgresult.get_value(0, 0) if cursor.pgresult and cursor.pgresult.ntuples else None
+        await self._look()
+        return found
+
+    async def _look(self) -> None:
+        """See what the statement has left behind."""
+        written = self.written
+        done = await (await driver(self.connection)).execute(SO_FAR)
+        ((_, self.holds, self.written),) = await done.fetchall()
+        if self.written > written:
+            self.turn.writing.add(len(self.turn.steps) - 1)
+
+
+async def driver(connection: AsyncConnection) -> psycopg.AsyncConnection[Any]:
+    """What SQLAlchemy talks through."""
+    found: Any = (await connection.get_raw_connection()).driver_connection
+    assert isinstance(found, psycopg.AsyncConnection)
+    return found
 
 
 class PacedLanes(Lanes):
@@ -107,12 +144,8 @@ class PacedDatabase(Database):
 
     async def transaction(self, work: Callable[[PacedStatements], Awaitable[T]], *, keep: bool = True) -> T:
         try:
-            async with self.connection.begin() as transaction:
-                _, before = await self._so_far()
-                answer = await work(PacedStatements(self.connection, self.turn))
-                await self._before_commit(before)
-                await (transaction.commit() if keep else transaction.rollback())
-                return answer
+            with self.turn.transaction():
+                return await self._transaction(work, keep=keep)
         except psycopg.Error as error:  # of a lane, whose errors Database.text reads
             _need_not_be_tried_again(error)
             raise
@@ -120,17 +153,27 @@ class PacedDatabase(Database):
             _need_not_be_tried_again(error.orig)
             raise refusal(error.orig, is_lost=error.connection_invalidated) from None
 
-    async def _before_commit(self, before: int) -> None:
+    async def _transaction(self, work: Callable[[PacedStatements], Awaitable[T]], *, keep: bool) -> T:
+        try:
+            async with self.connection.begin() as transaction:
+                statements = PacedStatements(self.connection, self.turn)
+                answer = await work(statements)
+                await self._before_commit(statements)
+                await (transaction.commit() if keep else transaction.rollback())
+                return answer
+        except (psycopg.Error, DBAPIError):
+            async with self.connection.begin():
+                await self.connection.execute(text(FORGET))
+            raise
+
+    async def _before_commit(self, statements: PacedStatements) -> None:
         """A commit is a step of its own when somebody may be waiting for it, even if it only lets go of locks."""
-        holds, written = await self._so_far()
-        if holds:
-            await self.turn.take("commit" if written != before else "release")
+        if statements.holds:
+            await self.turn.take("commit" if statements.written else "release")
             if self.fails:
                 raise Unavailable
-
-    async def _so_far(self) -> tuple[bool, int]:
-        holds, written = (await self.connection.execute(text(SO_FAR))).one()
-        return holds, written
+        elif self.turn.opened is not None:
+            self.turn.lockless.update(range(self.turn.opened, len(self.turn.steps)))
 
 
 def _need_not_be_tried_again(error: BaseException | None) -> None:

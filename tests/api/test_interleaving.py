@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import combinations_with_replacement, product
+from itertools import chain, combinations_with_replacement, product
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -22,14 +22,16 @@ from server.database import engine
 from server.http import application
 from server.settings import Settings
 from tests.conftest import CANCEL, CONFIRM, RESERVE
-from tests.paced import PacedDatabase, Turn
+from tests.orders import Orders
+from tests.paced import PacedDatabase, Turn, driver
 
 Outcome = dict[str, Any]
 
 STATES = ["free", "held", "lapsed", "confirmed"]
 OPERATIONS = ["reserve", "confirm", "cancel", "replace", "lapse"]
 ROADS = {"compiled": "on", "ordinary": "off"}
-SECONDS_TO_SETTLE = 10
+PLANNED_ONCE = {"plan_cache_mode": "force_generic_plan", "enable_seqscan": "off", "jit": "off"}
+SECONDS_TO_SETTLE, SECONDS_TO_LOOK = 10, 0.002
 
 # Free means: somebody had it and gave it back, so that there is a reservation to confirm and to cancel.
 REACH = {
@@ -80,10 +82,6 @@ class Operation:
     turn: Turn
     task: asyncio.Task[Any] | None = None
 
-    @property
-    def done(self) -> bool:
-        return self.task is not None and self.task.done()
-
 
 @dataclass
 class Case:
@@ -108,19 +106,25 @@ class Case:
 
     def name(self, value: Any) -> Any:
         """Write the names of ids for the ids; every other id is of something new."""
-        if isinstance(value, dict):
-            return {
-                key: self.name(UUID(int=0) if key == "id" and inner not in self.opaque else inner)
-                for key, inner in value.items()
-            }
-        if isinstance(value, (list, tuple)):
-            return [self.name(inner) for inner in value]
-        known: dict[Any, str] = {key: name for name, key in self.ids.items()} | self.opaque
-        return known.get(value, "new" if isinstance(value, UUID) else value)
+        opaque = self.opaque
+        known: dict[Any, str] = {key: name for name, key in self.ids.items()} | opaque
+
+        def named(value: Any) -> Any:
+            if isinstance(value, dict):
+                return {
+                    key: "new" if key == "id" and inner not in opaque else named(inner) for key, inner in value.items()
+                }
+            if isinstance(value, (list, tuple)):
+                return [named(inner) for inner in value]
+            return known.get(value, "new" if isinstance(value, UUID) else value)
+
+        return named(value)
 
 
 class Laboratory:
     """Runs two operations on a fresh appointment, in an order that is told."""
+
+    passing: frozenset[str] = frozenset()  # operations that pass over what is locked
 
     def __init__(self, database: str, engine: AsyncEngine) -> None:
         self.engine = engine
@@ -129,6 +133,8 @@ class Laboratory:
             road: [application(Settings.read({"COMPILE": compiles})) for _ in range(2)]
             for road, compiles in ROADS.items()
         }
+        for app in chain.from_iterable(self.apps.values()):
+            app.state.http = httpx2.AsyncClient(transport=httpx2.ASGITransport(app), base_url="http://localhost")
         self.connections: list[AsyncConnection] = []
         self.backends: list[int] = []
         self.steps: list[list[str]] = []  # of each operation of the last run
@@ -139,58 +145,53 @@ class Laboratory:
             pooled = await self.engine.connect()
             connection = await pooled.execution_options(isolation_level="READ COMMITTED")
             self.backends.append((await connection.execute(text("SELECT pg_backend_pid()"))).scalar_one())
-            setting = f"SELECT set_config('holdfast.business_id', '{DEFAULT_BUSINESS}', false)"
-            await connection.execute(text(setting))
+            for name, value in {"holdfast.business_id": DEFAULT_BUSINESS, **PLANNED_ONCE}.items():
+                await connection.execute(text(f"SELECT set_config('{name}', '{value}', false)"))
             await connection.commit()
+            raw = await driver(connection)
+            raw.prepare_threshold, raw.prepared_max = 0, None
             self.connections.append(connection)
 
     async def close(self) -> None:
         for connection in self.connections:
             await connection.close()
+        for app in chain.from_iterable(self.apps.values()):
+            await app.state.http.aclose()
         await self.engine.dispose()
         self.watch.close()
 
-    async def run(
-        self, trial: Trial, choices: Sequence[int] = (), *, serial: int | None = None
-    ) -> tuple[Outcome, list[int]]:
-        """Run the operations; at the nth place where it matters who goes on, the nth choice does, or else the first.
-
-        Answers the outcome, and what was chosen.
-        """
+    async def run(self, trial: Trial, orders: Orders | None = None, *, first: int = 0) -> Outcome:
+        """Run the operations in an order, or else one after the other, and one of them first."""
         case = self.case_of(trial.state)
-        chosen: list[int] = []
         case.begin(self.watch)
         operations = [await self._start(case, n, trial) for n in range(len(trial.names))]
-        while not all(operation.done for operation in operations):
-            ready = [n for n, operation in enumerate(operations) if operation.turn.parked and not operation.done]
+        turns = [operation.turn for operation in operations]
+        if orders:
+            orders.begin(turns)
+        while not all(turn.is_done for turn in turns):
+            ready = [n for n, turn in enumerate(turns) if turn.parked]
             assert ready, "both wait for each other"
-            pick = ready[0]
-            if len(ready) > 1:
-                steps = [operation.turn.step for operation in operations]
-                if serial is not None:
-                    pick = serial
-                elif "read" in steps and "commit" not in steps:
-                    # What is read can only differ by what the other has committed: the read may as well come later.
-                    pick = 1 if steps[0] == "read" else 0
-                else:
-                    pick = choices[len(chosen)] if len(chosen) < len(choices) else 0
-                    chosen.append(pick)
-            operations[pick].turn.give()
-            await self._settled(operations[pick])  # only then is it known whether the other still waits for it
-            await self._settled(operations[pick - 1])
-        self.ran += serial is None and len(operations) == 2
+            pick = ready[0] if len(ready) == 1 else orders.choose() if orders else first
+            turns[pick].give()
+            for operation in (operations[pick], operations[pick - 1]):  # the other one may go on as well
+                await self._settled(operation)
+            if orders:
+                orders.done(pick)
+        self.ran += len(operations) == 2
         answers = [await operation.task for operation in operations if operation.task]
-        self.steps = [operation.turn.steps for operation in operations]
-        return self.outcome(case, answers[1:] if trial.first_fails else answers), chosen
+        self.steps = [turn.steps for turn in turns]
+        return self.outcome(case, answers[1:] if trial.first_fails else answers)
 
-    async def schedules(self, trial: Trial) -> AsyncIterator[tuple[Outcome, list[int]]]:
-        """Run every order, as a tree of choices is walked: the last choice that can be changed, is."""
-        choices: list[int] | None = []
-        while choices is not None:
-            outcome, chosen = await self.run(trial, choices)
-            yield outcome, chosen
-            changed = next((n for n in reversed(range(len(chosen))) if chosen[n] == 0), None)
-            choices = None if changed is None else [*chosen[:changed], 1]
+    async def schedules(self, trial: Trial) -> AsyncIterator[tuple[Outcome, str]]:
+        """Run every order of two operations: first one after the other, then the other after the one."""
+        passing = frozenset(n for n, name in enumerate(trial.names) if name in self.passing)
+        orders = Orders(passing, are_alike=len({*trial.names}) == 1 and not trial.first_fails)
+        yield await self.run(trial, orders), orders.told
+        orders.mirror()
+        is_new = True
+        while is_new:
+            yield await self.run(trial, orders), orders.told
+            is_new = orders.turn()
 
     async def _start(self, case: Case, n: int, trial: Trial) -> Operation:
         operation = Operation(self.backends[n], Turn())
@@ -199,17 +200,19 @@ class Laboratory:
         app.state.database = PacedDatabase(self.connections[n], operation.turn, fails=fails)
         client = [case.ids[role] for role in ("first", "second")][n - len(trial.names)]
         operation.task = asyncio.create_task(self.perform(app, case, client, trial.names[n]))
-        operation.task.add_done_callback(lambda _: operation.turn.settled.set())
+        operation.task.add_done_callback(lambda _: operation.turn.end())
         await self._settled(operation)
         return operation
 
     async def _settled(self, operation: Operation) -> None:
         """Wait until an operation has come to its next step or its end, or waits for a lock."""
+        seconds = SECONDS_TO_LOOK
         async with asyncio.timeout(SECONDS_TO_SETTLE):
             while not operation.turn.settled.is_set():
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(operation.turn.settled.wait(), 0.002)
+                    await asyncio.wait_for(operation.turn.settled.wait(), seconds)
                     return
+                seconds *= 2
                 blocked = self.watch.execute("SELECT pg_blocking_pids(%s) <> '{}'", [operation.backend]).fetchone()
                 if blocked == (True,):
                     return
@@ -241,12 +244,15 @@ async def _perform(app: Starlette, case: Case, client: UUID, name: str) -> Any:
             return [tuple(row) for row in await app.state.database.rows(statement)]
         except Unavailable:
             return None
-    query, variables = _request(case, client, name)
-    async with httpx2.AsyncClient(transport=httpx2.ASGITransport(app), base_url="http://localhost") as http:
-        response = await http.post("/graphql", json={"query": query, "variables": {"input": variables}})
+    return _without_times(await asked(app, *_request(case, client, name)))
+
+
+async def asked(app: Starlette, query: str, given: dict[str, Any]) -> Any:
+    """The data of an answer that has no errors."""
+    response = await app.state.http.post("/graphql", json={"query": query, "variables": {"input": given}})
     answer = response.json()
     assert "errors" not in answer, answer
-    return _without_times(answer["data"])
+    return answer["data"]
 
 
 def _request(case: Case, client: UUID, name: str) -> tuple[str, dict[str, Any]]:
@@ -299,11 +305,10 @@ async def test_every_interleaving_of_two_requests_is_one_of_the_two_orders(
     laboratory: Laboratory, road: str, state: str, one: str, other: str
 ) -> None:
     in_turn = Trial(state, [one, other], "ordinary")
-    one_first, _ = await laboratory.run(in_turn, serial=0)
-    other_first, _ = await laboratory.run(in_turn, serial=1)
+    one_first, other_first = [await laboratory.run(in_turn, first=n) for n in range(2)]
 
-    async for outcome, chosen in laboratory.schedules(Trial(state, [one, other], road)):
-        assert outcome in (one_first, other_first), chosen
+    async for outcome, order in laboratory.schedules(Trial(state, [one, other], road)):
+        assert outcome in (one_first, other_first), order
 
 
 # On the ordinary road one state will do: a transaction is taken back in the same way wherever it began.
@@ -312,10 +317,10 @@ async def test_every_interleaving_of_two_requests_is_one_of_the_two_orders(
 async def test_a_request_that_is_taken_back_leaves_no_trace(
     laboratory: Laboratory, road: str, state: str, failing: str, other: str
 ) -> None:
-    alone, _ = await laboratory.run(Trial(state, [other], "ordinary"))
+    alone = await laboratory.run(Trial(state, [other], "ordinary"))
 
-    async for outcome, chosen in laboratory.schedules(Trial(state, [failing, other], road, first_fails=True)):
-        assert outcome == alone, chosen
+    async for outcome, order in laboratory.schedules(Trial(state, [failing, other], road, first_fails=True)):
+        assert outcome == alone, order
 
 
 @pytest.mark.parametrize(
