@@ -97,6 +97,12 @@ def gathered(rows: Iterable[Any]) -> tuple[Times, ...]:
     return tuple(Times(service, location, length, starts) for (service, location, length), starts in found.items())
 
 
+def known(row: Any, service: UUID | None, skills: Iterable[UUID], needed: Mapping[UUID, frozenset[UUID]]) -> Known:
+    """Tell what is known of one appointment that is for a service, if one is named."""
+    given: Given = {} if service is None else {service: None}
+    return Known(gathered([row]), True, frozenset(skills), {row.location_id: given}, needed)
+
+
 def appointments(business: UUID, provider: UUID, first: datetime, end: datetime) -> Select[Any]:
     """Read the appointments of a provider that begin in a span; one more than can be looked at, if there are so many."""
     told: Any = Appointment.service_id, Appointment.location_id, Appointment.starts_at, Appointment.ends_at

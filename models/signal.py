@@ -1,7 +1,7 @@
 """Signals: a change as the relay tells it to every process that listens, and what it may mean for free times."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 from functools import cached_property
@@ -12,6 +12,7 @@ import orjson
 from sqlalchemy import Select, func, select
 
 from models.event import Event
+from models.neighbour import Claim
 from models.search import Availability, free
 from models.wall import Wall
 
@@ -20,7 +21,7 @@ AN_INSTANT = timedelta(microseconds=1)
 
 
 class AvailabilityChangeReason(StrEnum):
-    """What happened to a time: somebody held it, and so on; PUBLISHED and WITHDRAWN are what its provider did."""
+    """What was done to a time: HELD and so on, ENDED if completed or missed; its provider has PUBLISHED or WITHDRAWN it."""
 
     HELD = "HELD"
     CONFIRMED = "CONFIRMED"
@@ -30,12 +31,15 @@ class AvailabilityChangeReason(StrEnum):
     REASSIGNED = "REASSIGNED"
     PUBLISHED = "PUBLISHED"
     WITHDRAWN = "WITHDRAWN"
+    ENDED = "ENDED"
 
 
 _Reason = AvailabilityChangeReason
 REASONS = {
     **{f"scheduling.reservation.{reason.lower()}.v1": reason for reason in list(_Reason)[:6]},
     "scheduling.reservation.requested.v1": _Reason.HELD,
+    "scheduling.reservation.completed.v1": _Reason.ENDED,
+    "scheduling.reservation.no_show.v1": _Reason.ENDED,
     "scheduling.appointment.created.v1": _Reason.PUBLISHED,
     "scheduling.appointment.withdrawn.v1": _Reason.WITHDRAWN,
     "scheduling.appointment.outdated.v1": _Reason.WITHDRAWN,
@@ -46,7 +50,8 @@ REASONS = {
 class AvailabilityChange:
     """A time of a provider that may be free now, or no longer; a span of several where `appointment_id` is missing.
 
-    `answers` is what was found out about it, for everybody who hears of it.
+    `claim` is what a reservation has claimed or let go by it, of which its neighbours are told. `answers` is what was found
+    out about it, for everybody who hears of it.
     """
 
     reason: AvailabilityChangeReason
@@ -56,10 +61,13 @@ class AvailabilityChange:
     occurred_at: datetime
     appointment_id: UUID | None = None
     service_id: UUID | None = None  # that it is wanted for, by whoever hears of it
+    claim: Claim | None = None
     answers: dict[Any, Any] = field(default_factory=dict, compare=False, repr=False)
 
     def may_concern(self, wanted: Availability) -> bool:
         """Whether a search could find it, as far as is known without reading any row."""
+        if self.reason is AvailabilityChangeReason.ENDED and self.starts_at <= self.occurred_at:
+            return False
         if wanted.provider_id not in (None, self.provider_id):
             return False
         if wanted.provider_ids is not None and self.provider_id not in wanted.provider_ids:
@@ -70,6 +78,11 @@ class AvailabilityChange:
         if wanted.starts_until is not None and self.starts_at >= wanted.starts_until:
             return False
         return self.is_span or wanted.wall is None or _is_in_time(self.starts_at, wanted)
+
+    def beside(self, row: Any) -> Self:
+        """The change of another appointment that it may have brought."""
+        times = {"starts_at": row.starts_at, "ends_at": row.ends_at, "provider_id": row.provider_id}
+        return replace(self, **times, appointment_id=row.id, claim=None, answers={})
 
     @property
     def is_span(self) -> bool:
@@ -137,17 +150,39 @@ class Signal:
         if reason is None or self.data is None:
             return ()
         places = [self.data["from"], self.data] if self.data.get("from") else [self.data]
-        return tuple(self._change(reason, place) for place in places)
+        own = tuple(UUID(place["appointment_id"]) for place in places if "appointment_id" in place)
+        return tuple(self._change(reason, place, own) for place in places)
 
-    def _change(self, reason: AvailabilityChangeReason, place: Mapping[str, Any]) -> AvailabilityChange:
-        appointment = place.get("appointment_id")
+    def _change(
+        self, reason: AvailabilityChangeReason, place: Mapping[str, Any], own: tuple[UUID, ...]
+    ) -> AvailabilityChange:
         return AvailabilityChange(
             reason,
             UUID(place["provider_id"]),
             datetime.fromisoformat(place["starts_at"]),
             datetime.fromisoformat(place["ends_at"]),
             self.occurred_at,
-            None if appointment is None else UUID(appointment),
+            UUID(place["appointment_id"]) if own else None,
+            claim=self._claim(reason, place, own) if own else None,
+        )
+
+    def _claim(self, reason: AvailabilityChangeReason, place: Mapping[str, Any], own: tuple[UUID, ...]) -> Claim | None:
+        """What was claimed there, or let go; nothing, where it was claimed before and still is."""
+        assert self.data is not None
+        is_first = reason in (_Reason.HELD, _Reason.CONFIRMED)
+        if is_first and self.data["version"] > 1:
+            return None
+        is_taken = is_first or (place is self.data and reason in (_Reason.RESCHEDULED, _Reason.REASSIGNED))
+        resources = place.get("resource_ids")
+        return Claim(
+            is_taken,
+            self.id,
+            self.aggregate_id,
+            UUID(place["provider_id"]),
+            datetime.fromisoformat(place.get("busy_from", place["starts_at"])),
+            datetime.fromisoformat(place.get("busy_until", place["ends_at"])),
+            own,
+            tuple(UUID(each) for each in resources) if resources else None,
         )
 
 

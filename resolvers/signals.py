@@ -9,7 +9,7 @@ from uuid import UUID
 
 from sqlalchemy import Row, Select
 
-from models import Appointment, Reservation, concern
+from models import Appointment, Reservation, concern, neighbour
 from models.concern import MOST_READ, Known
 from models.refusal import NotFound, Unavailable
 from models.relation import rows, select_ones
@@ -24,14 +24,17 @@ T = TypeVar("T")
 
 
 async def availability_changes(context: Context, wanted: Availability) -> Stream:
-    """Hear of every time that a search may find free now, or no longer."""
+    """Hear of every time that a search may find free now, or no longer; of what has changed itself first."""
 
     def concerns(signal: Signal) -> bool:
-        return any(change.may_concern(wanted) for change in signal.changes)
+        return any(change.may_concern(wanted) or _may_reach(change, wanted) for change in signal.changes)
 
     async def heed(signal: Signal) -> list[AvailabilityChange]:
         found = [change for change in signal.changes if await _is_concerned(context, wanted, change)]
-        return [replace(change, service_id=wanted.service_id) for change in found]
+        told = [replace(change, service_id=wanted.service_id) for change in found]
+        for change in signal.changes:
+            told += await _neighbours(context, wanted, change)
+        return told
 
     return await _signals(context).follow(context.business, concerns, heed)
 
@@ -88,6 +91,57 @@ async def _is_concerned(context: Context, wanted: Availability, change: Availabi
     return known.concerns(wanted)
 
 
+def _may_reach(change: AvailabilityChange, wanted: Availability) -> bool:
+    return change.claim is not None and change.claim.may_reach(wanted)
+
+
+async def _neighbours(context: Context, wanted: Availability, change: AvailabilityChange) -> list[AvailabilityChange]:
+    """Find what else is free now, or no longer, of what a search could find; read once for all who want it for a service."""
+    if not _may_reach(change, wanted):
+        return []
+    near = await _once(change, "near", lambda: _near(context, change))
+    if not any(each.may_concern(wanted) for each in near):
+        return []
+    service = wanted.service_id
+    found = await _once(change, ("neighbours", service), lambda: _changed(context, change, service, near))
+    told = [each for each in found if await _is_concerned(context, wanted, each)]
+    return told[: neighbour.MOST_TOLD]
+
+
+async def _near(context: Context, change: AvailabilityChange) -> list[AvailabilityChange]:
+    rows = await context.database.rows(*prepared(neighbour.near, context.business, change.claim))
+    return [change.beside(row) for row in rows]
+
+
+async def _changed(
+    context: Context, change: AvailabilityChange, service: UUID | None, near: list[AvailabilityChange]
+) -> list[AvailabilityChange]:
+    """Find which of the appointments near by have changed for a service, and what every filter asks of them."""
+    business, run, claim = context.business, context.database.rows, change.claim
+    assert claim is not None
+    ids = tuple(each.appointment_id for each in near)
+    rows = await run(*prepared(neighbour.neighbours, business, service, claim, ids))
+    if not rows:
+        return []
+    needed, skills = await _needed(context), defaultdict(set)
+    for row in await run(*prepared(neighbour.skills, business, tuple({row.provider_id for row in rows}))):
+        skills[row.provider_id].add(row.skill_id)
+    told = []
+    for row in rows:
+        known = concern.known(row, service, skills[row.provider_id], needed)
+        answers = {"appointment": row, "known": known, ("free", service): not claim.is_taken}
+        found = {name: _found(value) for name, value in answers.items()}
+        told.append(replace(change.beside(row), service_id=service, answers=found))
+    return told
+
+
+def _found(value: T) -> asyncio.Future[T]:
+    """What need not be read any more."""
+    found = asyncio.get_running_loop().create_future()
+    found.set_result(value)
+    return found
+
+
 async def _known(context: Context, change: AvailabilityChange) -> Known:
     """Read what decides every filter: what they cost the database does not grow with how many they are."""
     business, provider, run = context.business, change.provider_id, context.database.rows
@@ -95,17 +149,23 @@ async def _known(context: Context, change: AvailabilityChange) -> Known:
     times = concern.gathered(found[:MOST_READ])
     places = dict.fromkeys(each.location_id for each in times)
     given = {place: await run(*prepared(concern.services, business, provider, place)) for place in places}
-    needed: dict[UUID, set[UUID]] = defaultdict(set)
-    for row in await run(*prepared(concern.requirements, business)):
-        needed[row.service_id].add(row.resource_id)
+    needed = await _needed(context)
     had = await run(*prepared(concern.skills, business, provider))
     return Known(
         times,
         len(found) <= MOST_READ,
         frozenset(row.skill_id for row in had),
         {place: {row.id: row.duration for row in services} for place, services in given.items()},
-        {service: frozenset(resources) for service, resources in needed.items()},
+        needed,
     )
+
+
+async def _needed(context: Context) -> dict[UUID, frozenset[UUID]]:
+    """Read which resources each service needs."""
+    needed: dict[UUID, set[UUID]] = defaultdict(set)
+    for row in await context.database.rows(*prepared(concern.requirements, context.business)):
+        needed[row.service_id].add(row.resource_id)
+    return {service: frozenset(resources) for service, resources in needed.items()}
 
 
 async def _once(change: AvailabilityChange, name: Any, read: Callable[[], Coroutine[Any, Any, T]]) -> T:

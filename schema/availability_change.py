@@ -21,7 +21,9 @@ strawberry.enum(AvailabilityChangeReason, description=AvailabilityChangeReason._
     directives=[EVERYBODY],
 )
 class AvailabilityChange:
-    reason: AvailabilityChangeReason = strawberry.field(description="What happened.")
+    reason: AvailabilityChangeReason = strawberry.field(
+        description="What happened to the time, or to a reservation that kept it, or keeps it, from being free."
+    )
     starts_at: datetime = strawberry.field(description="When the time begins; of several published at once, the first.")
     ends_at: datetime = strawberry.field(description="When the time ends; of several published at once, the last.")
     occurred_at: datetime = strawberry.field(description="When it happened, by the database's clock.")

@@ -20,9 +20,12 @@ class Subscription:
     @strawberry.subscription(
         graphql_type=AvailabilityChange,
         description="Each time that may be free now, or no longer, of those that the filter could find: it was held, "
-        "confirmed, cancelled, rescheduled (both times are told) or reassigned, a hold on it lapsed, or its provider "
-        "published or withdrew it. What else such a change decides, by a service's buffers or a resource in common, is "
-        "not told apart: search again. Begins with the first change after it was asked for.",
+        "confirmed, cancelled, rescheduled (both times are told) or reassigned, a hold on it lapsed, what it was reserved "
+        "for ended early, or its provider published or withdrew it. After it come the other times that are free by that, "
+        "or no longer, with the same reason: of the same provider, by overlap or buffers, and of any provider who needs "
+        "the same resource; the first 50 by start. None of those 50 is missed; one may be told though it has not changed, "
+        "where several such changes come together. Policies and catalogues that change are not told: search again. Begins "
+        "with the first change after it was asked for.",
         directives=[LISTENS, EVERYBODY],
     )
     async def availability_changed(

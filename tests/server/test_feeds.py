@@ -15,7 +15,7 @@ from server import feeds
 from server.listener import Listener
 from server.rate import Rate
 from tests.conftest import Api, fresh_database, serving
-from tests.listening import WITHIN, Line, relaying
+from tests.listening import WITHIN, Line, relaying, subscribed
 from tests.supply import Supply, key, soon
 
 Sql = Callable[..., list[tuple[Any, ...]]]
@@ -44,31 +44,29 @@ def state(api: Api) -> Any:
 async def relayed(sql: Sql) -> None:
     """Wait until everything that has happened was told."""
     async with asyncio.timeout(WITHIN):
-        while sql("SELECT FROM events WHERE relayed_at IS NULL LIMIT 1"):  # noqa: ASYNC110 -- another thread relays
+        while sql("SELECT 1 FROM events WHERE relayed_at IS NULL LIMIT 1"):  # noqa: ASYNC110 -- another thread relays
             await asyncio.sleep(0.01)
     await asyncio.sleep(0.1)
 
 
 async def begun(api: Api) -> Line:
     line = Line(api)
-    line.say("connection_init")
-    assert await line.hear() == {"type": "connection_ack"}
+    await line.begin()
     return line
 
 
-async def listen(line: Line, **filters: Any) -> None:
+async def listen(api: Api, line: Line, **filters: Any) -> None:
     """Subscribe, and wait until that is done: a query that is asked later is answered later."""
     for name, chosen in filters.items():
         line.say("subscribe", id=name, payload={"query": LISTEN, "variables": {"f": chosen}})
-    await asyncio.sleep(0.1)
     line.say("subscribe", id="a query", payload={"query": TIME})
     assert [(await line.hear())["type"] for _ in range(2)] == ["next", "complete"]
-    await asyncio.sleep(0.1)
+    await subscribed(api.http._transport.app)  # type: ignore[attr-defined]
 
 
-async def heard(line: Line) -> list[dict[str, Any]]:
-    """What is told until nothing is for a while."""
-    found = []
+async def heard(line: Line, so_many: int) -> list[dict[str, Any]]:
+    """What is told: so many, however long that takes, and what else there is within a while."""
+    found = [await line.hear() for _ in range(so_many)]
     with suppress(TimeoutError):
         while True:
             found.append(await asyncio.wait_for(line.hear(), 0.7))
@@ -127,13 +125,16 @@ async def test_a_change_is_heard_by_those_filters_that_find_it_and_read_once_for
     client = await api.client()
     await relayed(sql)
     line = await begun(api)
-    await listen(line, **brand["filters"])
+    await listen(api, line, **brand["filters"])
     api.statements.clear()
 
     for each in brand["appointments"]:
         await api.reserve(client, each)
 
-    told = [(each["id"], each["payload"]["data"]["availabilityChanged"]["startsAt"]) for each in await heard(line)]
+    told = [
+        (each["id"], each["payload"]["data"]["availabilityChanged"]["startsAt"])
+        for each in await heard(line, len(found))
+    ]
     assert sorted(told) == sorted(found)
     assert {name for name, _ in found} == set(brand["filters"]) - NEVER
     assert sum("FROM provider_skills" in each and "SELECT provider_skills" in each for each in api.statements) == 4
@@ -146,7 +147,7 @@ async def test_what_is_published_at_once_is_heard_by_those_filters_that_find_som
     sql("DELETE FROM appointments WHERE provider_id = %s", ada)
     await relayed(sql)
     line = await begun(api)
-    await listen(line, **filters)
+    await listen(api, line, **filters)
 
     sql(
         "INSERT INTO appointments (business_id, provider_id, starts_at, ends_at) SELECT %s, %s, t, t + interval '1 hour'"
@@ -154,24 +155,23 @@ async def test_what_is_published_at_once_is_heard_by_those_filters_that_find_som
         *(DEFAULT_BUSINESS, ada, soon(5, 7), soon(5, 11)),
     )
 
-    told = {each["id"] for each in await heard(line)}
     found = set()
     for each, chosen in filters.items():
         if (await api(FIND, f={"providerIds": [brand["provider"]], **chosen}))["appointments"]["nodes"]:
             found.add(each)
-    assert told == found
+    assert {each["id"] for each in await heard(line, len(found))} == found
     assert 2 < len(found) < len(filters)
 
 
 async def test_somebody_hears_so_many_different_things(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(feeds, "MOST_OF_ONE", 2)
     one, another = await begun(api), await begun(api)
-    await listen(one, first={"minimumMinutes": 1}, second={"minimumMinutes": 2})
-    await listen(another, same={"minimumMinutes": 1})
+    await listen(api, one, first={"minimumMinutes": 1}, second={"minimumMinutes": 2})
+    await listen(api, another, same={"minimumMinutes": 1})
     another.say("subscribe", id="third", payload={"query": LISTEN, "variables": {"f": {"minimumMinutes": 3}}})
     refused = await another.hear()
     one.say("complete", id="second")
-    await listen(another, third={"minimumMinutes": 3})
+    await listen(api, another, third={"minimumMinutes": 3})
 
     (error,) = refused["payload"]
     assert (refused["type"], error["extensions"]["code"]) == ("error", "TOO_MANY_SUBSCRIPTIONS")
@@ -182,7 +182,7 @@ async def test_somebody_hears_so_many_different_things(api: Api, monkeypatch: py
 async def test_a_process_has_so_many_different_feeds(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(feeds, "MOST_FEEDS", 1)
     line = await begun(api)
-    await listen(line, first={"minimumMinutes": 1}, same={"minimumMinutes": 1})
+    await listen(api, line, first={"minimumMinutes": 1}, same={"minimumMinutes": 1})
     line.say("subscribe", id="second", payload={"query": LISTEN, "variables": {"f": {"minimumMinutes": 2}}})
 
     assert (await line.hear())["payload"][0]["extensions"]["code"] == "UNAVAILABLE"
@@ -193,11 +193,11 @@ async def test_each_answer_is_paid_for_by_whoever_hears_it(api: Api, sql: Sql) -
     provider, client = await api.provider(), await api.client()
     first, second, third, *_ = await api.publish(provider, "2027-05-03T07:00:00Z", "2027-05-03T10:00:00Z")
     await relayed(sql)
-    await listen(line, one={"providerIds": [provider]})
+    await listen(api, line, one={"providerIds": [provider]})
     for each in (first, second):
         await api.reserve(client, each)
-    told = await heard(line)
-    state(api).gate.rate = Rate(1, 1)
+    told = await heard(line, 2)
+    state(api).gate.rate = Rate(1, 1, window=10**6)
     sql("DELETE FROM appointments WHERE id = %s", key(third))
     last = await line.hear()
     sql("DELETE FROM appointments WHERE provider_id = %s AND starts_at > '2027-05-03 08:00Z'", key(provider))
@@ -218,7 +218,7 @@ async def test_a_database_that_is_busy_for_a_moment_ends_nothing(
     (first, *_) = await api.publish(provider, "2027-05-03T07:00:00Z", "2027-05-03T08:00:00Z")
     await relayed(sql)
     line = await begun(api)
-    await listen(line, one={"providerIds": [provider], "minimumMinutes": 1})
+    await listen(api, line, one={"providerIds": [provider], "minimumMinutes": 1})
     tries: list[Any] = []
     read = signals._known
 

@@ -26,6 +26,7 @@ from tests.conftest import Api, Running, fresh_database, running, serving
 from tests.keys import OTHER, another_business, token
 from tests.listening import AVAILABILITY, RESERVATION, WITHIN, relaying, socket
 from tests.npm import installed
+from tests.ports import free_port
 from tests.server.test_crash import postmaster
 
 Sql = Callable[..., list[tuple[Any, ...]]]
@@ -94,7 +95,7 @@ def quiet(sql: Sql) -> Quiet:
 
     async def wait() -> None:
         async with asyncio.timeout(WITHIN):
-            while sql("SELECT FROM events WHERE relayed_at IS NULL LIMIT 1"):  # noqa: ASYNC110 -- another thread relays
+            while sql("SELECT 1 FROM events WHERE relayed_at IS NULL LIMIT 1"):  # noqa: ASYNC110 -- another thread relays
                 await asyncio.sleep(0.01)
         await asyncio.sleep(0.05)
 
@@ -430,8 +431,8 @@ async def test_a_server_that_stops_sends_its_subscribers_to_the_next_one(
     database: str, practice: Practice, tmp_path: Path, kind: str
 ) -> None:
     query = "subscription ($filter: AvailabilityFilter) { availabilityChanged(filter: $filter) { reason } }"
-    with running(tmp_path / "first.log", DATABASE_URL=database) as server:
-        port = str(server.port)
+    port = str(free_port())
+    with running(tmp_path / "first.log", DATABASE_URL=database, PORT=port) as server:
         one = Subscriber(kind, server.url, query, {"filter": practice.filter})
         await one.listen()
     with one, running(tmp_path / "second.log", DATABASE_URL=database, PORT=port):
