@@ -14,14 +14,16 @@ from models.exposure import Exposure
 from models.holiday import Holiday
 from models.idempotency_key import IdempotencyKey
 from models.location import Location
-from models.notification import Notification, Reminder
+from models.notification import Notification
 from models.notification_preference import NotificationPreference
+from models.notification_reservation import NotificationReservation
 from models.offering import Offering
 from models.outbox import OutletPosition
 from models.proposal import Proposal
 from models.provider import Provider
 from models.publication_state import PublicationState
 from models.record import Record
+from models.reminder import Reminder
 from models.requirement import Requirement
 from models.reservation import Reservation
 from models.reservation_series import ReservationSeries
@@ -51,6 +53,7 @@ __all__ = [
     "Location",
     "Notification",
     "NotificationPreference",
+    "NotificationReservation",
     "Offering",
     "OutletPosition",
     "Proposal",

@@ -60,9 +60,9 @@ class Entry:
         yield "END:VEVENT"
 
 
-def invitation(entry: Entry) -> str:
-    """Write the file of one reservation."""
-    return _written(["METHOD:PUBLISH"], [entry])
+def invitation(*entries: Entry) -> str:
+    """Write the file of one reservation, or of several that were changed at once."""
+    return _written(["METHOD:PUBLISH"], entries)
 
 
 def feed(name: str, entries: Sequence[Entry]) -> str:

@@ -53,6 +53,9 @@ class Event(Record):
     diff: Mapped[dict[str, Any] | None] = mapped_column(JSONB)
     relayed_at: Mapped[datetime | None]
     position: Mapped[int | None] = mapped_column(BigInteger)
+    transaction_id: Mapped[int | None] = mapped_column(
+        BigInteger, server_default=text("pg_current_xact_id()::text::bigint"), deferred=True
+    )
 
 
 def envelope(row: Any) -> dict[str, Any]:

@@ -1,8 +1,9 @@
 """Letters: all that a message to somebody is written from, and whether it is still true, still news, and not one too many."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
+from itertools import groupby
 from typing import Any
 from uuid import UUID
 
@@ -15,6 +16,7 @@ from models.client import Client
 from models.event import Event
 from models.location import Location
 from models.notification import FINAL, Notification, NotificationStatus
+from models.notification_reservation import NotificationReservation
 from models.provider import Provider
 from models.reservation import Reservation
 from models.service import Service
@@ -27,7 +29,7 @@ TOO_MANY = "Too much was sent there within an hour."
 MOST_PER_HOUR = {"EMAIL": 20, "SMS": 5}
 """How much one recipient is sent within an hour because of one client: who moves a booking to and fro floods nobody."""
 MOST_AT_ALL = 60
-"""The same, where visits and series count as many: a whole series is told, and not one after the other."""
+"""The same, where visits and series count as many: a whole series may be changed, one date after the other."""
 ONCE = ("scheduling.reservation.confirmed.v1", "scheduling.reservation.cancelled.v1")
 """What happens once to each reservation: of a visit, or of a series, it counts as one thing."""
 PERSON = ("first_name", "last_name")
@@ -36,7 +38,7 @@ REACHED = ("email", "phone", "locale", "time_zone", "erased_at")
 
 
 def details(business: UUID, ids: Sequence[UUID]) -> Select[Any]:
-    """Select messages that a worker has in hand, with all that is told in them."""
+    """Select messages that a worker has in hand, with all that is told in them: a row for each reservation."""
     reader = aliased(Provider)
     told = [
         *(
@@ -46,9 +48,10 @@ def details(business: UUID, ids: Sequence[UUID]) -> Select[Any]:
             Notification.channel,
             Notification.template,
         ),
-        *(Notification.client_id, Notification.reservation_id, Notification.attempts, Notification.topic),
+        *(Notification.client_id, Notification.attempts, Notification.topic),
+        Reservation.id.label("reservation_id"),
         Reservation.client_id.label("cause_id"),
-        _occasion(Event, Reservation).label("occasion"),
+        _occasion(Notification, Event, Reservation).label("occasion"),
         _is_told_anew().label("is_told_anew"),
         _told_lately().label("told_lately"),
         *_named("client", Client, PERSON + REACHED),
@@ -66,12 +69,13 @@ def details(business: UUID, ids: Sequence[UUID]) -> Select[Any]:
         ).label("is_wanted"),
         func.clock_timestamp().label("now"),
     ]
-    mine = Notification.business_id
+    mine, about = Notification.business_id, NotificationReservation
     return (
         select(*told)
         .join(Business, Business.id == mine)
-        .join(Event, and_(Event.business_id == mine, Event.id == Notification.event_id))
-        .join(Reservation, and_(Reservation.business_id == mine, Reservation.id == Notification.reservation_id))
+        .join(about, and_(about.business_id == mine, about.notification_id == Notification.id))
+        .join(Event, and_(Event.business_id == mine, Event.id == about.event_id))
+        .join(Reservation, and_(Reservation.business_id == mine, Reservation.id == about.reservation_id))
         .join(Client, and_(Client.business_id == mine, Client.id == Reservation.client_id))
         .join(Provider, and_(Provider.business_id == mine, Provider.id == Reservation.provider_id))
         .outerjoin(reader, and_(reader.business_id == mine, reader.id == Notification.provider_id))
@@ -79,33 +83,35 @@ def details(business: UUID, ids: Sequence[UUID]) -> Select[Any]:
         .outerjoin(Location, and_(Location.business_id == mine, Location.id == Appointment.location_id))
         .outerjoin(Service, and_(Service.business_id == mine, Service.id == Reservation.service_id))
         .where(mine == business, Notification.id.in_(ids))
-        .order_by(Notification.id)
+        .order_by(Notification.id, Reservation.starts_at, Reservation.id)
     )
 
 
-def _occasion(event: Any, reservation: Any) -> ColumnElement[Any]:
-    """What a message is about: the event, or all that happened at once to what was reserved at once."""
-    bundle = func.coalesce(reservation.visit_id, reservation.series_id, event.id)
-    return case((event.type.in_(ONCE), bundle), else_=event.id)
+def _occasion(notification: Any, event: Any, reservation: Any) -> ColumnElement[Any]:
+    """What a message is about: its event, or all that happens once to what was reserved at once."""
+    bundle = func.coalesce(reservation.visit_id, reservation.series_id, notification.event_id)
+    return case((event.type.in_(ONCE), bundle), else_=notification.event_id)
 
 
 def _is_told_anew() -> ColumnElement[bool]:
     """Whether the same recipient is told something newer of the same reservation in the same way."""
-    newer, event = aliased(Notification), aliased(Event)
+    newer, event, about = aliased(Notification), aliased(Event), aliased(NotificationReservation)
     return (
         exists()
         .where(
+            about.business_id == Notification.business_id,
+            about.reservation_id == Reservation.id,
             newer.business_id == Notification.business_id,
-            newer.reservation_id == Notification.reservation_id,
+            newer.id == about.notification_id,
             newer.recipient_id == Notification.recipient_id,
             newer.channel == Notification.channel,
             newer.topic == Notification.topic,
             newer.status.in_([NotificationStatus.QUEUED.value, *_TOLD]),
             event.business_id == newer.business_id,
-            event.id == newer.event_id,
+            event.id == about.event_id,
             event.position > Event.position,
         )
-        .correlate(Notification, Event)
+        .correlate(Notification, Event, Reservation)
     )
 
 
@@ -114,7 +120,7 @@ def _told_lately() -> ScalarSelect[Any]:
     told, event, reservation = aliased(Notification), aliased(Event), aliased(Reservation)
     hour, yesterday = (literal(timedelta(hours=hours), Interval) for hours in (1, -24))
     return (
-        select(func.array_agg(_occasion(event, reservation)))
+        select(func.array_agg(_occasion(told, event, reservation)))
         .where(
             told.business_id == Notification.business_id,
             told.recipient_id == Notification.recipient_id,
@@ -136,6 +142,12 @@ def _told_lately() -> ScalarSelect[Any]:
 
 def _named(prefix: str, record: Any, names: Sequence[str]) -> list[Any]:
     return [getattr(record, name).label(f"{prefix}_{name}") for name in names]
+
+
+def letters(rows: Sequence[Any]) -> Iterator[list[Any]]:
+    """Divide what was selected into messages."""
+    for _, group in groupby(rows, lambda row: row.id):
+        yield list(group)
 
 
 def recipient(row: Any, name: str) -> Any:
@@ -171,17 +183,23 @@ class Told:
         return self._occasions[row.recipient_id, row.channel, row.cause_id]
 
 
-def obstacle(row: Any, told: Told) -> str | None:
-    """Why a message is not to be sent any more, if it is not."""
-    if address(row) is None:
-        return GONE
-    if not row.is_wanted:
-        return UNWANTED
+def still_told(rows: Sequence[Any], told: Told) -> tuple[list[Any], str]:
+    """What of a message is still to be told; if nothing is, why."""
+    if address(rows[0]) is None:
+        return [], GONE
+    if not rows[0].is_wanted:
+        return [], UNWANTED
+    left = [row for row in rows if not _outdated(row)]
+    if not left:
+        return [], _outdated(rows[0])
+    return ([], TOO_MANY) if told.is_too_much(rows[0]) else (left, "")
+
+
+def _outdated(row: Any) -> str:
+    """Why a reservation is not to be told of any more, if it is not."""
     if row.template not in FINAL and not _is_true(row):
         return UNTRUE
-    if row.topic == "BOOKING" and row.is_told_anew:
-        return TOLD_ANEW
-    return TOO_MANY if told.is_too_much(row) else None
+    return TOLD_ANEW if row.topic == "BOOKING" and row.is_told_anew else ""
 
 
 def _is_true(row: Any) -> bool:

@@ -4,9 +4,11 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Select, Text, Update, and_, case, func, or_, select, update
+from sqlalchemy import ColumnElement, Select, Text, Update, and_, case, exists, func, or_, select, update
+from sqlalchemy.orm import aliased
 
 from models.business import Business
+from models.client import Client
 from models.idempotency_key import Key, is_new, remembered
 from models.record import bound, columns
 from models.reservation import CANCELLED, CONFIRMED, HELD, NO_SHOW, Reservation
@@ -26,13 +28,15 @@ class Change:
 def confirm(viewer: Viewer, asked: Change, key: Key | None, authored: ColumnElement[bool]) -> Select[Any]:
     """Turn a hold that has not lapsed into a booking, or a client's into a request where approval is needed; no row means no.
 
-    Whoever is not the client approves by confirming.
+    Whoever is not the client approves by confirming. Who requests is locked first: what they have requested is counted.
     """
     is_held = and_(Reservation.stored_status == HELD, Reservation.expires_at > func.clock_timestamp())
     change = update(Reservation).where(is_held)
     if viewer.sight is Sight.CLIENT:
         needs_approval = Reservation.approval_time.is_not(None)
-        change = change.where(Reservation.requested_at.is_(None)).values(
+        asking = select(Client.id).where(Client.visible_to(viewer)).with_for_update(key_share=True).cte("asking")
+        is_locked = or_(~needs_approval, exists(select(asking.c.id)))
+        change = change.where(Reservation.requested_at.is_(None), is_locked).values(
             stored_status=case((needs_approval, HELD), else_=CONFIRMED),
             requested_at=case((needs_approval, func.clock_timestamp())),
         )
@@ -96,6 +100,25 @@ def is_before_cutoff() -> ColumnElement[bool]:
     return Reservation.starts_at - func.clock_timestamp() >= Reservation.cancel_cutoff
 
 
+def kept_by(business: Any, client: Any) -> list[ColumnElement[int]]:
+    """Count what a client holds at this moment, and what of theirs waits for an approval, as the guard does.
+
+    A visit or a series is one wish; what is only offered is none.
+    """
+    other = aliased(Reservation)
+    wishes = func.coalesce(other.visit_id, other.series_id, other.id)
+    found = select(func.count(wishes.distinct())).where(
+        other.business_id == business,
+        other.client_id == client,
+        other.live,
+        other.stored_status == HELD,
+        other.expires_at > func.clock_timestamp(),
+    )
+    held = found.where(other.requested_at.is_(None), ~other.offered)
+    requested = found.where(other.requested_at.is_not(None))
+    return [held.scalar_subquery().label("live_holds"), requested.scalar_subquery().label("live_requests")]
+
+
 def standing(viewer: Viewer, reservation_id: UUID) -> Select[Any]:
     """Read, after a change was refused, a reservation with what may have stood in the way of it."""
     mine = Reservation.visible_to(viewer), Reservation.id == reservation_id
@@ -105,6 +128,8 @@ def standing(viewer: Viewer, reservation_id: UUID) -> Select[Any]:
         is_ahead().label("ahead"),
         is_before_cutoff().label("before_cutoff"),
         Business.renewal_limit.label("renewal_limit"),
+        Business.hold_limit.label("hold_limit"),
+        *kept_by(Reservation.business_id, Reservation.client_id),
     )
     return select(*columns(Reservation), *told).join(Business, Business.id == Reservation.business_id).where(*mine)
 

@@ -27,9 +27,12 @@ from sqlalchemy.orm import Mapped, mapped_column
 from sqlalchemy.sql.dml import Update
 
 from models.client import Client
+from models.notification_reservation import NotificationReservation as About
+from models.notification_reservation import is_told
+from models.page import Sort
 from models.provider import Provider
 from models.record import Record, generated_id, of_persons, stamped
-from models.relation import Listing, One, rows
+from models.relation import Listing, Many, One, rows
 from models.reservation import Reservation
 from models.viewer import Viewer
 
@@ -139,25 +142,6 @@ class Notification(Record):
         )
 
 
-class Reminder(Record):
-    """A reminder that is done with: of one reservation, for one start, so many minutes before it."""
-
-    __tablename__ = "reminders"
-    __table_args__ = (
-        ForeignKeyConstraint(
-            ["business_id", "reservation_id"],
-            ["reservations.business_id", "reservations.id"],
-            name="reminder_of_reservation",
-        ),
-        Index("reminders_by_start", "starts_at"),
-    )
-
-    business_id: Mapped[UUID] = mapped_column(primary_key=True)
-    reservation_id: Mapped[UUID] = mapped_column(primary_key=True)
-    starts_at: Mapped[datetime] = mapped_column(primary_key=True)
-    minutes: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
-
-
 @dataclass(frozen=True)
 class Wanted:
     """What a list of notifications is narrowed to; an empty one means everything."""
@@ -175,7 +159,8 @@ def found(viewer: Viewer, wanted: Wanted) -> Select[Any]:
     if wanted.recipient_id is not None:
         statement = statement.where(Notification.recipient_id == wanted.recipient_id)
     if wanted.reservation_id is not None:
-        statement = statement.where(Notification.reservation_id == wanted.reservation_id)
+        told = select(About.notification_id).where(About.business_id == viewer.business_id)
+        statement = statement.where(Notification.id.in_(told.where(About.reservation_id == wanted.reservation_id)))
     if wanted.status is not None:
         statement = statement.where(Notification.status.in_([each.value for each in wanted.status]))
     return statement
@@ -185,6 +170,7 @@ NOTIFICATIONS = Listing("notifications", Notification, found)
 NOTIFICATION_CLIENT = One("Notification.client", Client, "client_id")
 NOTIFICATION_PROVIDER = One("Notification.provider", Provider, "provider_id")
 NOTIFICATION_RESERVATION = One("Notification.reservation", Reservation, "reservation_id")
+NOTIFICATION_RESERVATIONS = Many("Notification.reservations", Reservation, is_told, (Sort("starts_at"), Sort("id")))
 
 
 @dataclass(frozen=True)
@@ -252,11 +238,6 @@ def claim(most: int) -> Select[Any]:
     """Take messages that are due in hand, of every business."""
     claimed = func.claim_notifications(most).table_valued("business_id", "id")
     return select(claimed.c.business_id, claimed.c.id)
-
-
-def remind(most: int) -> Select[Any]:
-    """Write the events of reminders that are due; tells how many."""
-    return select(func.remind_due(most).label("reminded"))
 
 
 def prune(most: int) -> Select[Any]:

@@ -22,9 +22,10 @@ from models.availability import available, is_free, missing_resource, nearest
 from models.business import Business
 from models.client import Client
 from models.event import Event
+from models.life import kept_by
 from models.location import Location
 from models.record import bound
-from models.reservation import HELD, Reservation, Wish
+from models.reservation import Wish
 from models.service import Service
 from models.viewer import Viewer
 
@@ -124,21 +125,5 @@ def _asked_by(viewer: Viewer, wish: Wish | AnyProvider) -> list[ColumnElement[An
 
 
 def holding(viewer: Viewer, client_id: UUID) -> list[ColumnElement[Any]]:
-    """Tell how much a client may hold, what they hold at this moment, and how much of theirs waits for an approval.
-
-    It is counted as the guard does: a visit or a series is one wish; offers are none.
-    """
-    wishes = func.coalesce(Reservation.visit_id, Reservation.series_id, Reservation.id)
-    held = select(func.count(wishes.distinct())).where(
-        Reservation.business_id == viewer.business_id,
-        Reservation.client_id == client_id,
-        Reservation.live,
-        Reservation.stored_status == HELD,
-        Reservation.expires_at > func.clock_timestamp(),
-        ~Reservation.offered,
-    )
-    return [
-        Business.hold_limit.label("hold_limit"),
-        held.where(Reservation.requested_at.is_(None)).scalar_subquery().label("live_holds"),
-        held.where(Reservation.requested_at.is_not(None)).scalar_subquery().label("live_requests"),
-    ]
+    """Tell how much a client may hold, what they hold at this moment, and how much of theirs waits for an approval."""
+    return [Business.hold_limit.label("hold_limit"), *kept_by(viewer.business_id, client_id)]

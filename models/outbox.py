@@ -9,6 +9,7 @@ from sqlalchemy import (
     CheckConstraint,
     Double,
     ForeignKeyConstraint,
+    Index,
     Integer,
     Interval,
     Select,
@@ -55,13 +56,17 @@ class HandOver(Record):
 
 
 class PassedOver(Record):
-    """An event that could not be handed over, and when that is tried again."""
+    """An event that could not be handed over, or waits behind one about the same thing, and when that is tried again."""
 
     __tablename__ = "passed_over"
-    __table_args__ = (ForeignKeyConstraint(["consumer"], ["hand_overs.consumer"], name="passed_over_by_consumer"),)
+    __table_args__ = (
+        ForeignKeyConstraint(["consumer"], ["hand_overs.consumer"], name="passed_over_by_consumer"),
+        Index("passed_over_about", "consumer", "aggregate_id", "position"),
+    )
 
     consumer: Mapped[str] = mapped_column(primary_key=True)
     position: Mapped[int] = mapped_column(BigInteger, primary_key=True)
+    aggregate_id: Mapped[UUID]
     problem: Mapped[str]
     attempts: Mapped[int] = mapped_column(server_default=text("1"))
     passed_over_at: Mapped[datetime] = stamped()

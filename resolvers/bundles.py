@@ -24,6 +24,7 @@ from models.refusal import (
     Refusal,
     TooLate,
     TooManyRenewals,
+    TooManyRequests,
 )
 from models.relation import rows
 from models.reservation import ReservationStatus
@@ -137,9 +138,10 @@ async def _done(context: Context, change: Change, work: Callable[[Statements], A
         except NO as refusal:
             if getattr(refusal, "field", None):  # ours: the database names no field
                 raise
-            if isinstance(refusal, TooManyRenewals):
+            if isinstance(refusal, TooManyRenewals | TooManyRequests):
                 business = await context.database.row(rows(Business, context.viewer))
-                raise TooManyRenewals(change.field, limit=business.renewal_limit if business else 0) from None
+                limit = "renewal_limit" if isinstance(refusal, TooManyRenewals) else "hold_limit"
+                raise type(refusal)(change.field, limit=getattr(business, limit, 0)) from None
     raise Busy
 
 

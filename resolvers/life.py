@@ -24,6 +24,7 @@ from models.refusal import (
     Refusal,
     TooEarly,
     TooManyRenewals,
+    TooManyRequests,
     VersionConflict,
 )
 from models.reservation import ReservationStatus, Wish
@@ -74,6 +75,14 @@ def _is_confirmed(context: Context, row: Row[Any]) -> bool:
 
 def _lapsed(_context: Context, _change: Any, row: Row[Any]) -> Refusal | None:
     return HoldExpired("reservationId", expired_at=row.expires_at) if row.status == EXPIRED else None
+
+
+def _not_confirmed(context: Context, change: Change, row: Row[Any]) -> Refusal | None:
+    """Tell whether it would be a request, of which as many as allowed wait already."""
+    is_request = row.status == HELD and row.needs_approval and context.viewer.sight is Sight.CLIENT
+    if is_request and row.hold_limit is not None and row.live_requests >= row.hold_limit:
+        return TooManyRequests("reservationId", limit=row.hold_limit)
+    return _lapsed(context, change, row)
 
 
 def _too_late_to_cancel(context: Context, change: Change, row: Row[Any]) -> Refusal | None:
@@ -158,7 +167,7 @@ def _write(name: str, statement: Any, is_done: Any, why: Reason = _nothing_more)
     return Write(name, Reservation, statement, partial(_otherwise, is_done, why))
 
 
-CONFIRM = _write("reservationConfirm", life.confirm, _is_confirmed, _lapsed)
+CONFIRM = _write("reservationConfirm", life.confirm, _is_confirmed, _not_confirmed)
 CANCEL = _write("reservationCancel", life.cancel, _is(CANCELLED), _too_late_to_cancel)
 RELEASE = _write("reservationRelease", life.release, _is(CANCELLED))
 RENEW = _write("reservationRenew", life.renew, _is(), _not_renewed)

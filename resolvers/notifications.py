@@ -6,7 +6,7 @@ from uuid import UUID
 
 from sqlalchemy import Row
 
-from models import Client, Provider, Record, letter, notification, notification_preference
+from models import Client, Provider, Record, letter, notification, notification_preference, reminder
 from models.idempotency_key import Key
 from models.node_id import decode
 from models.notification import Outcome
@@ -89,7 +89,7 @@ async def claimed(database: Database) -> dict[UUID, list[UUID]]:
 
 
 async def details(database: Database, business: UUID, ids: Sequence[UUID]) -> Sequence[Row[Any]]:
-    """Read all that messages are written from."""
+    """Read all that messages are written from: a row for each reservation that each of them is about."""
     return await database.of(business).rows(letter.details(business, ids))
 
 
@@ -100,7 +100,7 @@ async def record(database: Database, business: UUID, row: Row[Any], outcome: Out
 
 async def remind(database: Database) -> int:
     """Write the events of reminders that are due, of every business; tells how many."""
-    row = await database.row(notification.remind(REMINDED_AT_ONCE))
+    row = await database.row(reminder.remind(REMINDED_AT_ONCE))
     return 0 if row is None else int(row.reminded)
 
 

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from sqlalchemy import Row, text
 
-from models import proposal
+from models import proposal, proposal_choice
 from models.idempotency_key import Key
 from models.proposal import Decision, Proposal, ProposalStatus, Wanted
 from models.refusal import IllegalState, NotFound, ProposalDecided
@@ -34,7 +34,7 @@ async def reassign(context: Context, wanted: Any, done: Supplied) -> Supplied:
     known = await context.database.rows(proposal.found(context.viewer, Wanted(time_off_id=done.key)))
     has_one = {row.reservation_id for row in known}
     made = [row.id for row in known]
-    found = await context.database.rows(proposal.affected(context.viewer, done.row, again))
+    found = await context.database.rows(proposal_choice.affected(context.viewer, done.row, again))
     bookings = [row for row in found if row.id not in has_one]
     missing = max(len(bookings) - MOST_PROPOSED, 0)
     for booking in bookings[:MOST_PROPOSED]:
@@ -50,7 +50,7 @@ async def reassign(context: Context, wanted: Any, done: Supplied) -> Supplied:
 async def _overtaken(context: Context, away: Row[Any]) -> list[UUID]:
     """End the proposals whose time an absence takes away, each for itself; whose reservation then needs another one."""
     again = []
-    for row in await context.database.rows(proposal.overtaken(context.viewer, away)):
+    for row in await context.database.rows(proposal_choice.overtaken(context.viewer, away)):
 
         async def end(statements: Statements, row: Row[Any] = row) -> bool:
             await statements.rows(proposal.locked(context.viewer, row, context.authored()))
@@ -68,13 +68,13 @@ async def _propose(context: Context, booking: Row[Any], away: UUID) -> UUID | No
     where = zone(booking.time_zone)
     local_day = day(booking.starts_at.astimezone(where).date(), where)
     for choices in (
-        proposal.at_the_same_time(context.viewer, booking),
-        proposal.on_the_same_day(context.viewer, booking, local_day),
+        proposal_choice.at_the_same_time(context.viewer, booking),
+        proposal_choice.on_the_same_day(context.viewer, booking, local_day),
     ):
         places = [row.id for row in await context.database.rows(choices)]
         if not places:
             continue
-        made = proposal.propose(context.viewer, booking.id, places, away, context.authored())
+        made = proposal_choice.propose(context.viewer, booking.id, places, away, context.authored())
         row = await context.database.row(made)
         if row is not None and row.id is not None:
             key: UUID = row.id

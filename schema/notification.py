@@ -12,6 +12,7 @@ from models.notification import (
     NOTIFICATION_CLIENT,
     NOTIFICATION_PROVIDER,
     NOTIFICATION_RESERVATION,
+    NOTIFICATION_RESERVATIONS,
     NOTIFICATIONS,
     NotificationStatus,
     NotificationTemplate,
@@ -24,7 +25,7 @@ from models.relation import Asked
 from models.relations import NEWEST_FIRST
 from resolvers import notifications
 from schema.access import EVERYBODY, MEMBERS
-from schema.connection import PAGED, After, Before, Connection, First, Info, Last, one, personal
+from schema.connection import PAGED, After, Before, Connection, First, Info, Last, many, one, personal
 from schema.cost import ListSize
 from schema.declaration import Identity, Listed
 from schema.error import UserError, user_errors
@@ -41,7 +42,8 @@ EACH = ListSize(assumed_size=MOST_PREFERENCES)
 
 
 @strawberry.type(
-    description="A message about a reservation to one recipient by one channel: what is to be sent, and what became of it.",
+    description="A message about a reservation, or several of a visit or a series, to one recipient by one channel: what is to "
+    "be sent, and what became of it.",
     directives=[MEMBERS],
 )
 class Notification:
@@ -65,7 +67,13 @@ class Notification:
     text: str | None = personal("text", "What it says, in plain text; forgotten as the subject is.")
     client: Any = one(NOTIFICATION_CLIENT, "The client it is for; null when it is for a provider.", optional=True)
     provider: Any = one(NOTIFICATION_PROVIDER, "The provider it is for; null when it is for a client.", optional=True)
-    reservation: Any = one(NOTIFICATION_RESERVATION, "What it is about.", optional=True)
+    reservation: Any = one(
+        NOTIFICATION_RESERVATION, "What it is about; the first, if it is about several.", optional=True
+    )
+    reservations: Any = many(
+        NOTIFICATION_RESERVATIONS,
+        "All that it is about, by start: those of a visit or of a series to which the same happened at once.",
+    )
 
 
 @strawberry.input(description="What a list of notifications is narrowed to. All that is given must hold.")

@@ -2,6 +2,7 @@
 
 import re
 import unicodedata
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
@@ -62,27 +63,31 @@ def chosen(*wanted: str | None) -> Locale:
     return Locale(FALLBACK)
 
 
-def message(row: Any, link: str) -> Message:
-    """Write the message of a row of `models/letter.py`."""
-    locale = chosen(recipient(row, "locale"), row.business_locale)
+def message(rows: Sequence[Any], link: str) -> Message:
+    """Write the message of rows of `models/letter.py`: of one reservation, or of several to which the same has happened."""
+    first, several = rows[0], "_several" if len(rows) > 1 else ""
+    locale = chosen(recipient(first, "locale"), first.business_locale)
     template = _PLAIN.get_template(f"{locale.language}.txt")
-    words = {**_words(row, locale), "link": link}
-    words["what"] = words["service"] or _block(template, "appointment", words)
-    subject = one_line(_block(template, f"{row.template}_subject", words))
+    each = [{**_words(row, template, locale), "link": link} for row in rows]
+    words = _together(each, template) if several else each[0]
+    subject = one_line(_block(template, f"{first.template}_subject", words))
+    sentence = _block(template, first.template + several, words)
     told: dict[str, Any] = {
         "subject": subject,
         "greeting": _block(template, "greeting", words),
-        "sentence": _block(template, row.template, words),
-        "facts": [(_block(template, label, words), value) for label, value in _facts(row, words) if value],
+        "sentence": sentence,
+        "facts": [(_block(template, label, words), value) for label, value in _facts(rows, each)],
         "footer": _block(template, "footer", words),
         "language": str(locale).replace("_", "-"),
         "direction": locale.text_direction,
     }
+    zones = ", ".join(dict.fromkeys(one["zone"] for one in each))
+    short = f"{sentence} {_times(each)}" if several else subject
     return Message(
         subject,
         _PLAIN.get_template("mail.txt").render(told).strip() + "\n",
         _HTML.get_template("mail.html").render(told),
-        one_line(f"{words['business']}: {subject} ({words['zone']})"),
+        one_line(f"{words['business']}: {short} ({zones})"),
         told["language"],
     )
 
@@ -92,7 +97,7 @@ def _block(template: Template, name: str, words: dict[str, Any]) -> str:
     return "".join(template.blocks[name](template.new_context(words))).strip()
 
 
-def _words(row: Any, locale: Locale) -> dict[str, Any]:
+def _words(row: Any, template: Template, locale: Locale) -> dict[str, Any]:
     """What templates may say; every value that somebody chose is kept from changing what stands around it."""
     zone = ZoneInfo(recipient(row, "time_zone") or row.location_time_zone or row.business_time_zone)
     former = row.event_data.get("from", {}).get("starts_at")
@@ -104,6 +109,7 @@ def _words(row: Any, locale: Locale) -> dict[str, Any]:
         "provider": quoted(f"{row.provider_first_name} {row.provider_last_name}"),
         "business": quoted(row.business_name),
         "service": quoted(row.service),
+        "what": quoted(row.service) or _block(template, "appointment", {}),
         "location": quoted(", ".join(filter(None, (row.location_name, row.location_address)))),
         "reason": quoted(row.reservation_cancel_reason),
         "moment": moment(starts_at, zone, locale),
@@ -114,16 +120,54 @@ def _words(row: Any, locale: Locale) -> dict[str, Any]:
     }
 
 
-def _facts(row: Any, words: dict[str, Any]) -> list[tuple[str, str]]:
-    """What a mail tells beside its sentence, line by line."""
-    is_client = row.client_id is not None
-    return [
-        ("what_label", words["what"]),
-        ("when_label", f"{words['day']}, {words['hours']} ({words['zone']})"),
-        ("where_label", words["location"]),
-        ("with_label", words["provider"] if is_client else words["client"]),
-        ("reason_label", words["reason"] if "CANCELLED" in row.template or row.template == "DECLINED" else ""),
-    ]
+def _together(each: Sequence[dict[str, Any]], template: Template) -> dict[str, Any]:
+    """What templates may say of several: how many there are, of what, and since when."""
+    words = {**each[0], "count": len(each)}
+    service = _common(each, "service")
+    what = f"{len(each)} × {service}" if service else _block(template, "several", words)
+    return {**words, "what": what, "moment": _block(template, "since", words)}
+
+
+def _common(each: Sequence[dict[str, Any]], name: str) -> str:
+    """What is the same of all of them, if it is."""
+    values = {words[name] for words in each}
+    return str(values.pop()) if len(values) == 1 else ""
+
+
+def _times(each: Sequence[dict[str, Any]]) -> str:
+    """What is when, in few words."""
+    if what := _common(each, "what"):
+        return f"{what}: {'; '.join(words['moment'] for words in each)}"
+    return "; ".join(f"{words['moment']}: {words['what']}" for words in each)
+
+
+def _facts(rows: Sequence[Any], each: Sequence[dict[str, Any]]) -> list[tuple[str, str]]:
+    """What a mail tells beside its sentence, line by line; what is not the same of all stands beside its time."""
+    all_facts = [_facts_of_one(row, words) for row, words in zip(rows, each, strict=True)]
+    differing = {label for label in all_facts[0] if len({facts[label] for facts in all_facts}) > 1}
+    told: list[tuple[str, str]] = []
+    for label, value in all_facts[0].items():
+        if label == "when_label":
+            told += [(label, _beside(facts, differing - {label})) for facts in all_facts]
+        elif value and label not in differing:
+            told.append((label, value))
+    return told
+
+
+def _beside(facts: dict[str, str], differing: set[str]) -> str:
+    more = " · ".join(value for label, value in facts.items() if value and label in differing)
+    return f"{facts['when_label']}: {more}" if more else facts["when_label"]
+
+
+def _facts_of_one(row: Any, words: dict[str, Any]) -> dict[str, str]:
+    is_final = "CANCELLED" in row.template or row.template == "DECLINED"
+    return {
+        "what_label": words["what"],
+        "when_label": f"{words['day']}, {words['hours']} ({words['zone']})",
+        "where_label": words["location"],
+        "with_label": words["client"] if row.client_id is None else words["provider"],
+        "reason_label": words["reason"] if is_final else "",
+    }
 
 
 def moment(at: datetime, zone: ZoneInfo, locale: Locale) -> str:

@@ -161,7 +161,7 @@ TABLE: dict[str, dict[Roles, str]] = {
     "AuditEntry": {MEMBERS: "id occurredAt action nodeId diff", MANAGERS: "actor requestId fields"},
     "Notification": {
         MEMBERS: "id channel topic template status attempts problem createdAt nextAttemptAt sentAt subject text"
-        " client provider reservation"
+        " client provider reservation reservations"
     },
     "NotificationPreference": {MEMBERS: "channel topic enabled"},
     "ApiKey": {KEEPERS: "id name role scopes expiresAt revokedAt createdAt version personId"},

@@ -1,10 +1,13 @@
 """What every test stands on: a real PostgreSQL, a fresh database, the API in-process, and a real server process."""
 
+import gc
 import os
 import re
+import shutil
 import subprocess
 import sys
 import time
+import warnings
 from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
@@ -36,6 +39,8 @@ from tests.links import fill
 ROOT = Path(__file__).parent.parent
 # A test's cluster need not outlive a power cut.
 CARELESS = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", "shared_buffers": "64MB"}
+# Nor need it be on a disk: to copy a database for each test is what a run is busy with.
+MEMORY, ROOM = Path("/dev/shm"), 4 * 2**30
 
 
 # For tests of what is answered, however much is asked.
@@ -51,6 +56,18 @@ GENEROUS = Limits(
 )
 
 
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
+    """What a failed test leaves behind is thrown away with it: else the next one would be blamed for it."""
+    failed = item.session.testsfailed
+    done = yield
+    if item.session.testsfailed > failed:
+        sys.last_value = sys.last_traceback = None
+        with warnings.catch_warnings(action="ignore"):
+            gc.collect()
+    return done
+
+
 @pytest.fixture(scope="session")
 def anyio_backend() -> str:
     return "asyncio"
@@ -62,7 +79,8 @@ def cluster() -> Iterator[str]:
     if given := os.environ.get("DATABASE_URL"):
         yield given
         return
-    with TemporaryDirectory(prefix="holdfast-", ignore_cleanup_errors=True) as folder:
+    is_roomy = MEMORY.is_dir() and shutil.disk_usage(MEMORY).free > ROOM
+    with TemporaryDirectory(prefix="holdfast-", dir=MEMORY if is_roomy else None, ignore_cleanup_errors=True) as folder:
         Path(folder).chmod(0o711)
         with embedded(Path(folder) / "postgres", settings=CARELESS) as url:
             yield url

@@ -106,7 +106,10 @@ NOTIFICATIONS = """
 INSERT INTO notifications (business_id, event_id, channel, topic, template, client_id, provider_id, reservation_id)
 SELECT business_id, uuidv7(), 'EMAIL', 'BOOKING', 'CONFIRMED', CASE WHEN n % 2 = 0 THEN client_id END,
        CASE WHEN n % 2 = 1 THEN provider_id END, id
-  FROM (SELECT *, row_number() OVER (ORDER BY id) AS n FROM reservations) ORDER BY n
+  FROM (SELECT *, row_number() OVER (ORDER BY id) AS n FROM reservations) ORDER BY n;
+INSERT INTO notification_reservations (business_id, notification_id, event_id, reservation_id)
+SELECT n.business_id, n.id, uuidv7(), m.id
+  FROM notifications n JOIN reservations r ON r.id = n.reservation_id JOIN reservations m ON m.client_id = r.client_id
 """
 # Whatever a client has reserved is their one visit, and their one series.
 BUNDLES = """

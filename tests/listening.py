@@ -3,6 +3,7 @@
 import asyncio
 import json
 import threading
+import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
@@ -68,12 +69,13 @@ class Socket:
         await self.say("subscribe", id=name, payload={"query": query, "variables": variables})
 
     async def listen(self, query: str, name: str = "1", /, **variables: Any) -> None:
-        """Subscribe, and wait until that is done, of which the protocol says nothing."""
+        """Subscribe, and wait until that is done, of which the protocol says nothing: longer, where answers are slow."""
+        began = time.monotonic()
         await self.ask(query, name, **variables)
         await self.ask("{ serverTime }", "a query")
         assert (await self.hear())["type"] == "next"
         assert (await self.hear())["type"] == "complete"
-        await asyncio.sleep(0.2)
+        await asyncio.sleep(max(0.2, 3 * (time.monotonic() - began)))
 
     async def news(self, name: str = "1") -> Any:
         """The data of the next thing that is heard of."""
@@ -114,6 +116,13 @@ async def socket(url: str, **payload: Any) -> AsyncIterator[Socket]:
         yield one
 
 
+async def subscribed(app: Any) -> None:
+    """Wait until all that somebody of this process has subscribed to is under way."""
+    async with asyncio.timeout(WITHIN):
+        while not app.state.feeds.open or not all(feed.running for feed in app.state.feeds.open.values()):  # noqa: ASYNC110 -- the other side is the server itself
+            await asyncio.sleep(0.01)
+
+
 class Line:
     """A connection in this process, to a client who reads only when a test says so."""
 
@@ -148,6 +157,10 @@ class Line:
 
     def say(self, kind: str, **more: Any) -> None:
         self.queue.put_nowait({"type": "websocket.receive", "text": json.dumps({"type": kind, **more})})
+
+    async def begin(self) -> None:
+        self.say("connection_init")
+        assert await self.hear() == {"type": "connection_ack"}
 
     async def hear(self) -> dict[str, Any]:
         """The next message."""

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -79,14 +78,23 @@ class Post:
         return {"SMTP_URL": f"smtp://127.0.0.1:{self.port}", "MAIL_FROM": SENDER}
 
 
+class Listening(Controller):
+    """A controller that takes whatever port it is given by the system, so that nobody else can have it before."""
+
+    async def _create_server(self) -> asyncio.AbstractServer:
+        server = await super()._create_server()
+        assert isinstance(server, asyncio.Server)
+        self.port = server.sockets[0].getsockname()[1]
+        return server
+
+
 @contextmanager
 def post() -> Iterator[Post]:
     """A mail server on a free port."""
     kept = Post()
-    with socket.create_server(("127.0.0.1", 0)) as found:
-        kept.port = found.getsockname()[1]
-    controller = Controller(kept, hostname="127.0.0.1", port=kept.port, enable_SMTPUTF8=True)
+    controller = Listening(kept, hostname="127.0.0.1", port=0, ready_timeout=30, enable_SMTPUTF8=True)
     controller.start()
+    kept.port = controller.port
     try:
         yield kept
     finally:

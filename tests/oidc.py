@@ -3,7 +3,6 @@
 import json
 import os
 import shutil
-import socket
 import subprocess
 import time
 from collections.abc import Iterator
@@ -16,6 +15,8 @@ import httpx2
 import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+
+from tests.ports import free_port
 
 ROOT = Path(__file__).parent.parent
 PROGRAM = ROOT / "tests" / "server" / "oidc_provider"
@@ -56,9 +57,7 @@ class OidcProvider:
     def __init__(self, folder: Path) -> None:
         self.packages = installed()
         self.keys_file, self.log = folder / "keys.json", folder / "provider.log"
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port: int = free.getsockname()[1]
+        self.port = free_port()
         self.issuer = f"http://localhost:{self.port}"
         self.private: dict[str, Any] = {}
         self.process: subprocess.Popen[bytes] | None = None

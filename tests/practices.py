@@ -273,6 +273,11 @@ class _Founder:
         ((key,),) = self.sql(told, business, keys["client"], keys["confirmed"], f"{self.made.word} subject")
         self.made.note("notification", "Notification", key)
         self.sql(told.replace("client_id", "provider_id"), business, keys["provider"], keys["confirmed"], "A booking")
+        self.sql(
+            "INSERT INTO notification_reservations (business_id, notification_id, event_id, reservation_id)"
+            " SELECT business_id, id, event_id, reservation_id FROM notifications WHERE business_id = %s",
+            business,
+        )
         said = "INSERT INTO notification_preferences (business_id, client_id, channel, topic, enabled) VALUES (%s, %s, 'SMS', 'WAITLIST', false)"
         self.sql(said, business, keys["client"])
         self.sql(

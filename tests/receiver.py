@@ -1,7 +1,7 @@
 """A receiver of webhooks: a real HTTP server on loopback, which answers as a test wants and keeps what it was sent."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -10,6 +10,7 @@ import orjson
 import pytest
 
 from resolvers.database import Database
+from server.settings import current
 from server.workers import relay
 from tests.conftest import Api, serving
 
@@ -19,12 +20,11 @@ Answer = int | tuple[int, Mapping[str, str]]
 
 @dataclass
 class Message:
-    """What was sent, and when, by the clock of the event loop."""
+    """What was sent."""
 
     path: str
     headers: dict[str, str]
     body: bytes
-    at: float
 
     @property
     def json(self) -> Any:
@@ -53,7 +53,7 @@ class Receiver:
             named = dict(line.split(": ", 1) for line in head[1:] if line)
             headers = {name.lower(): value for name, value in named.items()}
             body = await reader.readexactly(int(headers.get("content-length", "0")))
-            message = Message(head[0].split()[1], headers, body, asyncio.get_running_loop().time())
+            message = Message(head[0].split()[1], headers, body)
             self.messages.append(message)
             answer = self.answer(message)
             answer = answer if isinstance(answer, (int, tuple)) else await answer
@@ -88,9 +88,13 @@ async def receiving(answer: Callable[[Message], Answer | Awaitable[Answer]] | No
 
 
 @pytest.fixture(autouse=True)
-def reachable(monkeypatch: pytest.MonkeyPatch) -> None:
+def reachable() -> Iterator[None]:
     """The worker reaches receivers on loopback, and so may the API name them."""
-    monkeypatch.setenv("ALLOWED_NETWORKS", LOOPBACK)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ALLOWED_NETWORKS", LOOPBACK)
+        current.cache_clear()
+        yield
+    current.cache_clear()
 
 
 @pytest.fixture

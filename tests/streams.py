@@ -14,6 +14,7 @@ import pytest
 from nats.errors import TimeoutError as NatsTimeoutError
 from nats.js.errors import NotFoundError
 
+from tests.ports import free_port
 from tests.server.test_crash import until
 
 PROGRAM = shutil.which("nats-server", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
@@ -44,11 +45,11 @@ class Nats:
         assert PROGRAM is not None
         given = ("-js", "-sd", str(self.folder), "-a", "127.0.0.1", "-p", str(self.port), "-l", f"{self.folder}.log")
         self.process = subprocess.Popen([PROGRAM, *given])
-        until(self._listens, within=15)
+        until(self._listens, within=30)
 
     def stop(self) -> None:
         self.process.terminate()
-        self.process.wait(15)
+        self.process.wait(30)
 
     def _listens(self) -> bool:
         with suppress(OSError), socket.create_connection(("127.0.0.1", self.port), 1):
@@ -64,7 +65,7 @@ class Nats:
             total = (await context.stream_info(stream)).state.messages
             consumer = await context.pull_subscribe("holdfast.>", stream=stream)
             while len(found) < total:
-                for message in await consumer.fetch(min(500, total - len(found)), timeout=5):
+                for message in await consumer.fetch(min(500, total - len(found)), timeout=30):
                     found.append(Delivered(message.subject, (message.headers or {})["Nats-Msg-Id"], message.data))
                     await message.ack()
         except (NotFoundError, NatsTimeoutError):
@@ -79,9 +80,7 @@ def streaming(folder: Path) -> Iterator[Nats]:
     """Run a server, or skip the test where there is none; but never in the checks that every change has to pass."""
     if PROGRAM is None:
         (pytest.fail if os.environ.get("CI") else pytest.skip)("nats-server is not installed")
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = taken.getsockname()[1]
-    server = Nats(folder / "nats", port)
+    server = Nats(folder / "nats", free_port())
     server.start()
     try:
         yield server

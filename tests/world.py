@@ -55,12 +55,15 @@ TABLES = {
     "WebhookDelivery": "webhook_deliveries",
     "WebhookAttempt": "webhook_attempts",
 }
-# What has no id: how far times are published, and what was shown of them an hour ago.
+# What has no id: how far times are published, what was shown of them an hour ago, and of what people were told at once.
 TRACES = """
 INSERT INTO publications (business_id, provider_id, published_until, zones)
 SELECT business_id, id, clock_timestamp() + '90 days', 'these' FROM providers;
 INSERT INTO exposures (business_id, seed, appointment_id, provider_id, location_id, shown_at)
-SELECT business_id, 'seed', id, provider_id, location_id, clock_timestamp() - '01:00:00'::interval FROM appointments
+SELECT business_id, 'seed', id, provider_id, location_id, clock_timestamp() - '01:00:00'::interval FROM appointments;
+INSERT INTO notification_reservations (business_id, notification_id, event_id, reservation_id)
+SELECT n.business_id, n.id, uuidv7(), m.id
+  FROM notifications n JOIN reservations r ON r.id = n.reservation_id JOIN reservations m ON m.id = r.id OR m.visit_id = r.visit_id
 """
 PAIRS = (("provider_skills", "provider_id", "Provider"), ("service_skills", "service_id", "Service"))
 NAMES = (

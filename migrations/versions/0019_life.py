@@ -30,8 +30,8 @@ CREATE INDEX reservations_of_visit ON reservations (business_id, visit_id, start
 CREATE INDEX reservations_of_series ON reservations (business_id, series_id, starts_at) WHERE series_id IS NOT NULL;
 """
 
-# What is held for the client by others is no hoarding; what waits for an approval is counted on its own. A visit or a series
-# is one wish. Only functions of ours offer anything, or waive a lead time: whoever is bound to a business by row does not.
+# What is held for the client by others is no hoarding; what waits for an approval is counted on its own, now and when a hold
+# comes to wait for one. A visit or a series is one wish. Only functions of ours offer anything, or waive a lead time: whoever is bound to a business by row does not.
 ADMIT = """
 CREATE OR REPLACE FUNCTION admit_client() RETURNS trigger LANGUAGE plpgsql AS $$
 DECLARE
@@ -39,35 +39,35 @@ DECLARE
     held     bigint;
     requests bigint;
 BEGIN
-    IF row_security_active('reservations') THEN
+    IF TG_OP = 'INSERT' AND row_security_active('reservations') THEN
         NEW.offered        := false;
         NEW.lead_waived_by := NULL;
     END IF;
-    SELECT b.hold_limit INTO most
-      FROM clients c JOIN businesses b ON b.id = c.business_id
+    SELECT b.hold_limit INTO most FROM clients c JOIN businesses b ON b.id = c.business_id
      WHERE c.business_id = NEW.business_id AND c.id = NEW.client_id AND c.erased_at IS NULL
        FOR NO KEY UPDATE OF c;
     IF NOT FOUND THEN
         RAISE EXCEPTION 'no such client, or an erased one'
               USING ERRCODE = 'foreign_key_violation', CONSTRAINT = 'reservation_of_client';
-    ELSIF NEW.status = 'HELD' AND NOT NEW.offered AND most IS NOT NULL THEN
-        SELECT count(DISTINCT coalesce(visit_id, series_id, id)) FILTER (WHERE requested_at IS NULL),
+    ELSIF NEW.status = 'HELD' AND (NEW.requested_at IS NOT NULL OR NOT NEW.offered) AND most IS NOT NULL THEN
+        SELECT count(DISTINCT coalesce(visit_id, series_id, id)) FILTER (WHERE requested_at IS NULL AND NOT offered),
                count(DISTINCT coalesce(visit_id, series_id, id)) FILTER (WHERE requested_at IS NOT NULL)
           INTO held, requests
           FROM reservations
          WHERE business_id = NEW.business_id AND client_id = NEW.client_id AND live
-           AND expires_at > clock_timestamp() AND status = 'HELD' AND NOT offered
-           AND coalesce(visit_id, series_id, id) IS DISTINCT FROM coalesce(NEW.visit_id, NEW.series_id);
-        IF most <= held THEN
-            RAISE EXCEPTION 'the client holds as many appointments as allowed'
-                  USING ERRCODE = 'check_violation', CONSTRAINT = 'holds_are_few';
+           AND expires_at > clock_timestamp() AND status = 'HELD'
+           AND coalesce(visit_id, series_id, id) IS DISTINCT FROM coalesce(NEW.visit_id, NEW.series_id, NEW.id);
+        IF TG_OP = 'INSERT' AND most <= held THEN
+            RAISE EXCEPTION 'as much as allowed is held' USING ERRCODE = 'check_violation', CONSTRAINT = 'holds_are_few';
         ELSIF most <= requests THEN
-            RAISE EXCEPTION 'as many requests of the client as allowed wait for an approval'
-                  USING ERRCODE = 'check_violation', CONSTRAINT = 'requests_are_few';
+            RAISE EXCEPTION 'as much as allowed waits' USING ERRCODE = 'check_violation', CONSTRAINT = 'requests_are_few';
         END IF;
     END IF;
     RETURN NEW;
 END $$;
+CREATE TRIGGER admit_request BEFORE UPDATE ON reservations
+    FOR EACH ROW WHEN (NEW.status = 'HELD' AND OLD.approval_time IS NOT NULL
+                       AND OLD.requested_at IS NULL AND NEW.requested_at IS NOT NULL) EXECUTE FUNCTION admit_client();
 """
 
 # Where a reservation goes, be it new or moved: the appointment's provider, time, buffers and seat, as the database knows
@@ -379,7 +379,7 @@ def downgrade() -> None:
         context.script.get_revision(number).module for number in ("0006", "0009", "0011", "0015")
     )
     op.execute("DROP FUNCTION move_reservation CASCADE")
-    op.execute("DROP TRIGGER move_claim ON reservations")
+    op.execute("DROP TRIGGER move_claim ON reservations; DROP TRIGGER admit_request ON reservations")
     op.execute(guard.PLACE)
     op.execute(_again(bookings.KEEP))
     op.execute(history.CHANGE)

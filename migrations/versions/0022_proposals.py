@@ -61,6 +61,30 @@ END $$;
 CREATE TRIGGER record AFTER INSERT OR UPDATE ON proposals FOR EACH ROW EXECUTE FUNCTION record_proposal();
 """
 
+# What a reservation uses is not in the way of the time that would take its place: both use it until one of them ends, under
+# the session of the reservation, which nobody else can join. A group's could be joined; so with one, each has its own.
+BESIDE = """
+CREATE FUNCTION hold_beside(r reservations, place appointments, proposal uuid, until timestamptz) RETURNS uuid
+LANGUAGE plpgsql AS $$
+DECLARE
+    used resource_claims[];
+    hold uuid;
+BEGIN
+    IF r.capacity = 1 AND place.capacity = 1 THEN
+        WITH aside AS (DELETE FROM resource_claims c WHERE c.business_id = r.business_id AND c.reservation_id = r.id RETURNING c)
+        SELECT array_agg(aside.c) INTO used FROM aside;
+    END IF;
+    INSERT INTO reservations (business_id, client_id, appointment_id, service_id, offered, lead_waived_by, expires_at)
+    VALUES (r.business_id, r.client_id, place.id, r.service_id, true, proposal, until)
+    ON CONFLICT DO NOTHING RETURNING id INTO hold;
+    IF used IS NOT NULL THEN
+        UPDATE resource_claims SET session_id = r.session_id WHERE business_id = r.business_id AND reservation_id = hold;
+        INSERT INTO resource_claims SELECT * FROM unnest(used);
+    END IF;
+    RETURN hold;
+END $$;
+"""
+
 # The first of some times that can be held for the client of a reservation, and is proposed to them; the one that was
 # proposed to them before for the same absence. Null, if none can. They have a day to decide, but no longer than until an
 # hour before the earlier of both times. The lead time is not theirs to keep: the proposal stands for whoever waives it.
@@ -98,9 +122,7 @@ BEGIN
         CONTINUE WHEN until <= clock OR place.provider_id = r.provider_id;
         made := uuidv7();
         BEGIN
-            INSERT INTO reservations (business_id, client_id, appointment_id, service_id, offered, lead_waived_by, expires_at)
-            VALUES (business, r.client_id, place.id, r.service_id, true, made, until)
-            ON CONFLICT DO NOTHING RETURNING id INTO hold;
+            hold := hold_beside(r, place, made, until);
             CONTINUE WHEN hold IS NULL;
             INSERT INTO proposals (business_id, id, reservation_id, hold_id, appointment_id, client_id, from_provider_id,
                                    provider_id, time_off_id, expires_at)
@@ -114,16 +136,16 @@ BEGIN
     END LOOP;
     RETURN NULL;
 END $$;
-REVOKE EXECUTE ON FUNCTION propose FROM PUBLIC;
+REVOKE EXECUTE ON FUNCTION propose, hold_beside FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION propose TO holdfast_app;
 """
 
-# A hold that is proposed becomes no booking of its own: it gives way to the reservation that is moved, or it ends.
+# A hold that was proposed never becomes a booking of its own, whatever became of the proposal: it gives way to the
+# reservation that is moved, or it ends. So what both of them use is used once.
 KEEP = """
 CREATE FUNCTION keep_proposed() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-    IF EXISTS (SELECT FROM proposals p
-                WHERE p.business_id = OLD.business_id AND p.hold_id = OLD.id AND p.status = 'PROPOSED') THEN
+    IF EXISTS (SELECT FROM proposals p WHERE p.business_id = OLD.business_id AND p.hold_id = OLD.id) THEN
         RAISE EXCEPTION 'a proposal is accepted, not what it holds'
               USING ERRCODE = 'check_violation', CONSTRAINT = 'closed_is_final';
     END IF;
@@ -184,7 +206,7 @@ GRANT EXECUTE ON FUNCTION expire_proposals TO holdfast_app;
 
 def upgrade() -> None:
     life, waitlist = (context.script.get_revision(number).module for number in ("0019", "0021"))
-    for step in (TABLE, RECORD, KEEP, SETTLE, PROPOSE):
+    for step in (TABLE, RECORD, KEEP, SETTLE, BESIDE, PROPOSE):
         op.execute(step)
     op.execute(_with(life.PLACE, LONGER))
     op.execute(_with(_function(life.MOVE), WAIVED))
@@ -197,14 +219,20 @@ def downgrade() -> None:
     op.execute(life.PLACE)
     for made in (life.MOVE, waitlist.FREED, waitlist.FIRST):
         op.execute(_with(_function(made), {}))
+    op.execute(ENDED)
     op.execute("""
-    DROP FUNCTION expire_proposals, propose;
+    DROP FUNCTION expire_proposals, propose, hold_beside;
     DROP FUNCTION settle_proposals, keep_proposed CASCADE;
     DROP TABLE proposals;
     DROP FUNCTION record_proposal;
     """)
 
 
+# What nobody would keep from becoming a booking of its own.
+ENDED = """
+UPDATE reservations r SET status = CASE WHEN r.expires_at <= clock_timestamp() THEN 'EXPIRED' ELSE 'CANCELLED' END
+  FROM proposals p WHERE p.business_id = r.business_id AND p.hold_id = r.id AND r.live
+"""
 # What is held for a client who did not ask for it may be held longer than what they would hold themselves.
 LONGER = {
     "AS $$\nBEGIN": "AS $$\nDECLARE\n    until timestamptz := NEW.expires_at;\nBEGIN",

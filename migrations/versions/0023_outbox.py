@@ -1,6 +1,6 @@
 """The outbox: committed events get positions, in the order in which the world outside hears of them."""
 
-from alembic import op
+from alembic import context, op
 
 revision = "0023"
 down_revision = "0022"
@@ -33,7 +33,7 @@ END $$;
 # Whoever sends events on is handed them in a step of its own, which moves its position and writes what is to be sent in one
 # transaction: exactly once in the books. A step has at most so many rows, so that nobody's many endpoints keep others
 # waiting. One that fails is tried again with half as many; an event that fails alone is passed over, kept, and handed over
-# later, so that it holds up nothing but itself.
+# later. What is about the same thing waits behind it, kept as well, so that its order holds; but for an hour at most.
 HANDING = """
 CREATE TABLE hand_overs (
     consumer text   NOT NULL,
@@ -46,13 +46,15 @@ INSERT INTO hand_overs (consumer) VALUES ('webhooks'), ('recipients');
 CREATE TABLE passed_over (
     consumer        text        NOT NULL,
     position        bigint      NOT NULL,
-    problem         text        NOT NULL,     -- the SQLSTATE: what the database says of it may quote a row
+    aggregate_id    uuid        NOT NULL,     -- what it is about
+    problem         text        NOT NULL,     -- the SQLSTATE: what the database says of it may quote a row; 00000: it waits
     attempts        integer     NOT NULL DEFAULT 1,
     passed_over_at  timestamptz NOT NULL DEFAULT clock_timestamp(),
     next_attempt_at timestamptz NOT NULL DEFAULT clock_timestamp() + interval '00:01:00',
     CONSTRAINT passed_over_pkey PRIMARY KEY (consumer, position),
     CONSTRAINT passed_over_by_consumer FOREIGN KEY (consumer) REFERENCES hand_overs (consumer)
 );
+CREATE INDEX passed_over_about ON passed_over (consumer, aggregate_id, position);
 
 CREATE FUNCTION hand_to_webhooks(first bigint, last bigint) RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$ BEGIN END $$;
@@ -70,39 +72,50 @@ BEGIN
     END IF;
 END $$;
 
--- How many events were handed over; with a problem, the one event that was passed over, or none, and fewer are to be tried.
+-- How many events were handed over, or one that has to wait; with a problem, the one event that was passed over, or none, and fewer are to be tried.
 CREATE FUNCTION hand_over(consumer text, most integer, OUT handed bigint, OUT problem text)
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
 DECLARE
     behind bigint;
     reach  bigint;
+    waits  boolean;
 BEGIN
     handed := 0;
     SELECT h.position INTO behind FROM hand_overs h WHERE h.consumer = hand_over.consumer FOR UPDATE SKIP LOCKED;
     IF NOT FOUND THEN                         -- another worker is at it
         RETURN;
     END IF;
-    SELECT max(n.position), count(*) INTO reach, handed
+    SELECT max(n.position), count(*), bool_or(n.waits) INTO reach, handed, waits
       FROM (SELECT e.position, row_number() OVER (ORDER BY e.position) AS place,
-                   sum(weight_of_event(consumer, e.business_id)) OVER (ORDER BY e.position) AS weight
-              FROM (SELECT position, business_id FROM events WHERE position > behind ORDER BY position LIMIT 500) e) n
-     WHERE n.place = 1 OR n.weight <= most;
+                   sum(weight_of_event(consumer, e.business_id)) OVER (ORDER BY e.position) AS weight,
+                   bool_or(EXISTS (SELECT FROM passed_over p
+                                    WHERE p.consumer = hand_over.consumer AND p.aggregate_id = e.aggregate_id
+                                      AND p.passed_over_at > clock_timestamp() - interval '01:00:00'))
+                       OVER (ORDER BY e.position) AS waits
+              FROM (SELECT position, business_id, aggregate_id FROM events WHERE position > behind
+                     ORDER BY position LIMIT 500) e) n
+     WHERE n.place = 1 OR n.weight <= most AND NOT n.waits;
     IF handed = 0 THEN
         RETURN;
+    ELSIF waits THEN
+        INSERT INTO passed_over (consumer, position, aggregate_id, problem, attempts, next_attempt_at)
+        SELECT hand_over.consumer, reach, e.aggregate_id, '00000', 0, clock_timestamp() FROM events e WHERE e.position = reach;
+    ELSE
+        BEGIN
+            PERFORM hand_to(consumer, behind + 1, reach);
+        EXCEPTION WHEN OTHERS OR query_canceled THEN
+            IF SQLSTATE ~ '^(40|53|55)' THEN      -- nobody's fault: another time it works
+                RAISE;
+            END IF;
+            problem := SQLSTATE;
+        END;
     END IF;
-    BEGIN
-        PERFORM hand_to(consumer, behind + 1, reach);
-    EXCEPTION WHEN OTHERS OR query_canceled THEN
-        IF SQLSTATE ~ '^(40|53|55)' THEN      -- nobody's fault: another time it works
-            RAISE;
-        END IF;
-        problem := SQLSTATE;
-    END;
     IF problem IS NOT NULL AND handed > 1 THEN
         handed := 0;
         RETURN;
     ELSIF problem IS NOT NULL THEN
-        INSERT INTO passed_over VALUES (consumer, reach, problem);
+        INSERT INTO passed_over (consumer, position, aggregate_id, problem)
+        SELECT hand_over.consumer, reach, e.aggregate_id, hand_over.problem FROM events e WHERE e.position = reach;
     END IF;
     UPDATE hand_overs h SET position = reach WHERE h.consumer = hand_over.consumer;
 END $$;
@@ -113,7 +126,11 @@ LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
 DECLARE
     late passed_over;
 BEGIN
-    SELECT * INTO late FROM passed_over p WHERE p.next_attempt_at <= clock_timestamp()
+    SELECT * INTO late FROM passed_over p
+     WHERE p.next_attempt_at <= clock_timestamp()
+       AND NOT EXISTS (SELECT FROM passed_over b
+                        WHERE b.consumer = p.consumer AND b.aggregate_id = p.aggregate_id AND b.position < p.position
+                          AND b.passed_over_at > clock_timestamp() - interval '01:00:00')
      ORDER BY p.position LIMIT 1 FOR UPDATE SKIP LOCKED;
     IF NOT FOUND THEN
         RETURN;
@@ -133,6 +150,28 @@ END $$;
 REVOKE EXECUTE ON FUNCTION hand_to_webhooks, hand_to_recipients, weight_of_event, hand_to, hand_over, hand_over_again FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION hand_over, hand_over_again TO holdfast_app;
 """
+
+# What nobody else can have: the time with its buffers, and each unit of a resource, named by the resource. Its claims are
+# there when a reservation is recorded, save those of the place that it is moved from: these its last event tells.
+OCCUPIED = """
+CREATE FUNCTION occupied(r reservations, resources jsonb) RETURNS jsonb LANGUAGE sql STABLE RETURN
+    jsonb_strip_nulls(jsonb_build_object('busy_from', r.busy_from, 'busy_until', r.busy_until, 'resource_ids', resources));
+
+CREATE FUNCTION claimed_units(r reservations) RETURNS jsonb LANGUAGE sql STABLE AS $$
+    SELECT jsonb_agg(c.resource_id ORDER BY c.resource_id, c.unit) FROM resource_claims c
+     WHERE c.business_id = r.business_id AND c.reservation_id = r.id AND (r.service_id IS NOT NULL OR r.resource_id IS NOT NULL)
+$$;
+
+CREATE FUNCTION units_before(r reservations) RETURNS jsonb LANGUAGE sql STABLE AS $$
+    SELECT e.data -> 'resource_ids' FROM events e
+     WHERE e.business_id = r.business_id AND e.aggregate_id = r.id AND starts_with(e.type, 'scheduling.reservation.')
+     ORDER BY e.id DESC LIMIT 1
+$$;
+"""
+RECORDED = {
+    "'ends_at', OLD.ends_at));": "'ends_at', OLD.ends_at) || occupied(OLD, units_before(OLD)));",
+    "'version', NEW.version) || was": "'version', NEW.version) || occupied(NEW, claimed_units(NEW)) || was",
+}
 
 # `seq` is taken when an event is written and seen when its transaction commits: whoever reads on from a seq misses what
 # commits late. One relay at a time numbers what it sees, so that a position is never seen before a smaller one; of one
@@ -284,15 +323,21 @@ GRANT EXECUTE ON FUNCTION claim_outlet, events_for_outlet, advance_outlet, relea
 
 
 def upgrade() -> None:
-    for step in (POSITION, HANDING, RELAY, SWEEP, AVAILABILITY, OUTLETS):
+    for step in (POSITION, HANDING, OCCUPIED, RELAY, SWEEP, AVAILABILITY, OUTLETS):
         op.execute(step)
+    record = context.script.get_revision("0019").module.RECORD
+    for old, new in RECORDED.items():
+        record = record.replace(old, new)
+    op.execute(record)
     for table in SCHEDULES:
         for change, which in CHANGES.items():
             op.execute(TRIGGER.format(name=change.lower(), change=change, table=table, which=which))
 
 
 def downgrade() -> None:
+    op.execute(context.script.get_revision("0019").module.RECORD)
     op.execute("""
+    DROP FUNCTION occupied, claimed_units, units_before;
     DROP FUNCTION claim_outlet, events_for_outlet, advance_outlet, release_outlet;
     DROP TABLE outlet_positions;
     DROP FUNCTION record_availability CASCADE;

@@ -109,20 +109,41 @@ CREATE INDEX notifications_with_text ON notifications (created_at) WHERE text IS
 ALTER TABLE notifications ENABLE ROW LEVEL SECURITY;
 CREATE POLICY tenant ON notifications TO holdfast_app USING (business_id = (SELECT current_business()));
 GRANT SELECT, UPDATE ON notifications TO holdfast_app;
+
+CREATE TABLE notification_reservations (     -- what each message is about, and by which event
+    business_id     uuid NOT NULL,
+    notification_id uuid NOT NULL,
+    event_id        uuid NOT NULL,
+    reservation_id  uuid NOT NULL,
+    CONSTRAINT notification_reservations_pkey PRIMARY KEY (business_id, notification_id, event_id),
+    CONSTRAINT told_in_notification FOREIGN KEY (business_id, notification_id) REFERENCES notifications (business_id, id),
+    CONSTRAINT told_of_reservation  FOREIGN KEY (business_id, reservation_id)  REFERENCES reservations (business_id, id)
+);
+CREATE INDEX told_of_reservations ON notification_reservations (business_id, reservation_id, notification_id);
+ALTER TABLE notification_reservations ENABLE ROW LEVEL SECURITY;
+CREATE POLICY tenant ON notification_reservations TO holdfast_app USING (business_id = (SELECT current_business()));
+GRANT SELECT ON notification_reservations TO holdfast_app;
+"""
+
+# Events of one transaction are known by it. Those that were there before are of none that anybody asks for.
+TOGETHER = """
+ALTER TABLE events ADD COLUMN transaction_id bigint;
+ALTER TABLE events ALTER COLUMN transaction_id SET DEFAULT pg_current_xact_id()::text::bigint;
 """
 
 # Called as events are numbered, in the same transaction: so each event is handed over once. What is older than a day is
-# no news any more, and what has begun is told to nobody. A hold that nobody was told of ends without a word.
+# no news any more, and what has begun is told to nobody. A hold that nobody was told of ends without a word. What happens in
+# one transaction to the reservations of a visit or of a series is told in one message, known by the first of its events,
+# however the events are divided among hand-overs: whichever comes first looks for the others, the next one finds the message.
 HAND = """
 CREATE OR REPLACE FUNCTION hand_to_recipients(first bigint, last bigint) RETURNS void
 LANGUAGE sql SECURITY DEFINER SET search_path = public, pg_temp AS $$
-    WITH news AS (
-        SELECT e.business_id, e.id AS event_id, r.id AS reservation_id, r.client_id,
-               coalesce((e.data ->> 'provider_id')::uuid, r.provider_id) AS provider_id,
-               (e.data #>> '{from,provider_id}')::uuid AS former_id,
-               split_part(e.type, '.', 3) AS what, e.data ->> 'status' = 'CONFIRMED' AS is_booked,
-               r.confirmed_at IS NOT NULL AS was_booked, r.requested_at IS NOT NULL AS was_requested,
-               r.cancelled_by = 'CLIENT' AS by_client
+    WITH handed AS (
+        SELECT e.business_id, e.id AS event_id, e.type, e.transaction_id, r.id AS reservation_id,
+               CASE WHEN e.transaction_id IS NULL THEN NULL
+                    WHEN split_part(e.type, '.', 3) IN ('confirmed', 'cancelled', 'expired', 'requested')
+                    THEN coalesce(r.visit_id, r.series_id)
+                    WHEN split_part(e.type, '.', 3) = 'reminder_due' THEN r.visit_id END AS bundle_id
           FROM events e
           JOIN reservations r
             ON r.business_id = e.business_id
@@ -133,7 +154,25 @@ LANGUAGE sql SECURITY DEFINER SET search_path = public, pg_temp AS $$
                           'scheduling.reservation.cancelled.v1', 'scheduling.reservation.expired.v1',
                           'scheduling.reservation.rescheduled.v1', 'scheduling.reservation.reassigned.v1',
                           'scheduling.reservation.requested.v1', 'scheduling.reservation.reminder_due.v1')
-           AND e.occurred_at > clock_timestamp() - interval '24:00:00' AND r.starts_at > clock_timestamp()),
+           AND e.occurred_at > clock_timestamp() - interval '24:00:00'),
+    together AS (
+        SELECT business_id, event_id, reservation_id, event_id AS occasion, transaction_id FROM handed WHERE bundle_id IS NULL
+        UNION ALL
+        SELECT b.business_id, e.id, m.id, b.bundle_id, b.transaction_id
+          FROM (SELECT DISTINCT business_id, bundle_id, type, transaction_id FROM handed WHERE bundle_id IS NOT NULL) b
+          JOIN reservations m ON m.business_id = b.business_id AND (m.visit_id = b.bundle_id OR m.series_id = b.bundle_id)
+          JOIN events e ON e.business_id = b.business_id AND e.aggregate_id = m.id AND e.type = b.type
+                       AND e.transaction_id = b.transaction_id),
+    news AS (
+        SELECT t.*, e.seq, r.starts_at > clock_timestamp() AS is_ahead, r.client_id,
+               coalesce((e.data ->> 'provider_id')::uuid, r.provider_id) AS provider_id,
+               (e.data #>> '{from,provider_id}')::uuid AS former_id,
+               split_part(e.type, '.', 3) AS what, e.data ->> 'status' = 'CONFIRMED' AS is_booked,
+               r.confirmed_at IS NOT NULL AS was_booked, r.requested_at IS NOT NULL AS was_requested,
+               r.cancelled_by = 'CLIENT' AS by_client
+          FROM together t
+          JOIN events e ON e.business_id = t.business_id AND e.id = t.event_id
+          JOIN reservations r ON r.business_id = t.business_id AND r.id = t.reservation_id),
     told AS (
         SELECT n.*, CASE n.what
                     WHEN 'confirmed'    THEN 'CONFIRMED'
@@ -164,12 +203,27 @@ LANGUAGE sql SECURITY DEFINER SET search_path = public, pg_temp AS $$
           LEFT JOIN clients c   ON c.business_id = t.business_id AND c.id = t.to_client AND c.erased_at IS NULL
           LEFT JOIN providers p ON p.business_id = t.business_id AND p.id = t.to_provider AND p.erased_at IS NULL
          CROSS JOIN LATERAL (VALUES ('EMAIL', coalesce(c.email, p.email)), ('SMS', coalesce(c.phone, p.phone))) way (channel, address)
-         WHERE t.template IS NOT NULL AND way.address IS NOT NULL)
-    INSERT INTO notifications (business_id, event_id, channel, topic, template, client_id, provider_id, reservation_id)
-    SELECT a.business_id, a.event_id, a.channel, a.topic, a.template, a.to_client, a.to_provider, a.reservation_id
-      FROM addressed a
-     WHERE wants_notification(a.business_id, coalesce(a.to_client, a.to_provider), a.channel, a.topic)
-        ON CONFLICT ON CONSTRAINT notified_once DO NOTHING
+         WHERE t.template IS NOT NULL AND way.address IS NOT NULL),
+    messages AS (
+        SELECT a.*, first_value(a.event_id) OVER (
+                   PARTITION BY a.business_id, a.occasion, a.transaction_id, a.what, a.template, a.to_client, a.to_provider, a.channel
+                   ORDER BY a.seq) AS first_id
+          FROM addressed a),
+    written AS (
+        INSERT INTO notifications (business_id, event_id, channel, topic, template, client_id, provider_id, reservation_id)
+        SELECT DISTINCT ON (m.business_id, m.first_id, m.to_client, m.to_provider, m.channel)
+               m.business_id, m.first_id, m.channel, m.topic, m.template, m.to_client, m.to_provider, m.reservation_id
+          FROM messages m
+         WHERE m.is_ahead AND wants_notification(m.business_id, coalesce(m.to_client, m.to_provider), m.channel, m.topic)
+         ORDER BY m.business_id, m.first_id, m.to_client, m.to_provider, m.channel, m.seq
+            ON CONFLICT ON CONSTRAINT notified_once DO NOTHING
+        RETURNING business_id, id, event_id, recipient_id, channel)
+    INSERT INTO notification_reservations (business_id, notification_id, event_id, reservation_id)
+    SELECT m.business_id, w.id, m.event_id, m.reservation_id
+      FROM written w
+      JOIN messages m ON m.business_id = w.business_id AND m.first_id = w.event_id AND m.channel = w.channel
+                     AND coalesce(m.to_client, m.to_provider) = w.recipient_id
+     WHERE m.is_ahead
 $$;
 REVOKE EXECUTE ON FUNCTION hand_to_recipients FROM PUBLIC;
 """
@@ -208,7 +262,8 @@ GRANT EXECUTE ON FUNCTION prune_notifications TO holdfast_app;
 """
 
 # Minutes are added, never days: a reminder comes so many elapsed hours before. What was booked, confirmed or moved after
-# that instant has none of it; of several that are due at once, as after a standstill, the last one is told.
+# that instant has none of it; of several that are due at once, as after a standstill, the last one is told. A visit is one
+# thing, as long as its reservations are near each other: its first one brings up the others.
 REMIND = """
 CREATE TABLE reminders (                     -- which reminders are done with
     business_id    uuid        NOT NULL,
@@ -226,27 +281,43 @@ GRANT SELECT ON reminders TO holdfast_app;
 CREATE FUNCTION remind_due(most integer) RETURNS bigint
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = public, pg_temp AS $$
 DECLARE
+    moment  timestamptz := clock_timestamp();
     written bigint;
 BEGIN
     IF NOT pg_try_advisory_xact_lock(hashtextextended('remind_due', 0)) THEN     -- another worker is at it
         RETURN 0;
     END IF;
     PERFORM set_config('holdfast.actor', 'worker', true);
-    WITH due AS (
-        SELECT r.business_id, r.id, r.client_id, r.provider_id, r.appointment_id, r.starts_at, r.ends_at, r.status,
-               r.version, m.minutes
+    WITH near AS MATERIALIZED (
+        SELECT r.*, m.minutes
           FROM businesses b
          CROSS JOIN LATERAL (SELECT DISTINCT unnest(b.reminder_minutes) AS minutes) m
          CROSS JOIN LATERAL (
                SELECT * FROM reservations n
-                WHERE n.business_id = b.id AND n.starts_at > clock_timestamp()
-                  AND n.starts_at <= clock_timestamp() + make_interval(mins => m.minutes)
+                WHERE n.business_id = b.id AND n.starts_at > moment
+                  AND n.starts_at <= moment + make_interval(mins => m.minutes)
                   AND n.status = 'CONFIRMED' AND n.started_at IS NULL
                   AND n.starts_at - greatest(n.scheduled_at, n.confirmed_at) >= make_interval(mins => m.minutes)
                   AND NOT EXISTS (SELECT FROM reminders d
                                    WHERE d.business_id = b.id AND d.reservation_id = n.id AND d.starts_at = n.starts_at
-                                     AND d.minutes = m.minutes)) r
+                                     AND d.minutes = m.minutes)) r),
+    first AS (
+        SELECT * FROM near n
+         WHERE n.visit_id IS NULL
+            OR NOT EXISTS (SELECT FROM reservations o
+                            WHERE o.business_id = n.business_id AND o.visit_id = n.visit_id AND o.status = 'CONFIRMED'
+                              AND (o.starts_at, o.id) < (n.starts_at, n.id)
+                              AND o.starts_at > n.starts_at - interval '12:00:00')
          LIMIT most),
+    due AS (
+        SELECT n.business_id, n.id, n.client_id, n.provider_id, n.appointment_id, n.starts_at, n.ends_at, n.status,
+               n.version, f.minutes
+          FROM first f
+          JOIN reservations n ON n.business_id = f.business_id
+                             AND (n.id = f.id OR n.visit_id = f.visit_id AND n.id <> f.id AND n.started_at IS NULL
+                                  AND n.status = 'CONFIRMED' AND n.starts_at >= f.starts_at
+                                  AND n.starts_at < f.starts_at + interval '12:00:00'
+                                  AND f.starts_at - greatest(n.scheduled_at, n.confirmed_at) >= make_interval(mins => f.minutes))),
     done AS (
         INSERT INTO reminders SELECT business_id, id, starts_at, minutes FROM due ON CONFLICT DO NOTHING
         RETURNING reservation_id, minutes),
@@ -268,7 +339,7 @@ GRANT EXECUTE ON FUNCTION remind_due TO holdfast_app;
 
 
 def upgrade() -> None:
-    for step in (COLUMNS, PREFERENCES, NOTIFICATIONS, HAND, REMIND, CLAIM):
+    for step in (COLUMNS, PREFERENCES, NOTIFICATIONS, TOGETHER, HAND, REMIND, CLAIM):
         op.execute(step)
     op.execute(
         DIFFERENCE.replace("{personal}", "IN ('time_zone', 'locale')").replace("{masked}", ", 'url', 'description'")
@@ -282,7 +353,8 @@ def downgrade() -> None:
     BEGIN
     END $$;
     DROP FUNCTION prune_notifications, claim_notifications, remind_due;
-    DROP TABLE reminders, notifications, notification_preferences;
+    DROP TABLE reminders, notification_reservations, notifications, notification_preferences;
+    ALTER TABLE events DROP COLUMN transaction_id;
     DROP FUNCTION record_preference, wants_notification;
     ALTER TABLE providers DROP COLUMN locale;
     ALTER TABLE clients DROP COLUMN locale;

@@ -77,20 +77,20 @@ async def send(database: Database, settings: Settings, stopping: asyncio.Event) 
 async def _send_all(
     database: Database, business: UUID, rows: Sequence[Row[Any]], opened: Channels, done: Counter[str]
 ) -> None:
-    for row in rows:
-        outcome = await _tried(row, opened)
-        await record(database, business, row, outcome)
+    for one in letter.letters(rows):
+        outcome = await _tried(one, opened)
+        await record(database, business, one[0], outcome)
         done[COUNTED[outcome.status]] += 1
 
 
-async def _tried(row: Row[Any], opened: Channels) -> Outcome:
-    """Try to send a message that is still wanted and true. One that cannot be written keeps no other waiting."""
-    obstacle = letter.obstacle(row, opened.told)
-    if obstacle is not None:
+async def _tried(rows: Sequence[Row[Any]], opened: Channels) -> Outcome:
+    """Try to send what of a message is still wanted and true. One that cannot be written keeps no other waiting."""
+    row, (left, obstacle) = rows[0], letter.still_told(rows, opened.told)
+    if not left:
         return Outcome(NotificationStatus.DROPPED, obstacle)
     try:
-        written = message(row, opened.link)
-        status = await _sent(row, written, opened)
+        written = message(left, opened.link)
+        status = await _sent(left, written, opened)
     except PostponedError as problem:
         if problem.is_down:
             opened.down[row.channel] = str(problem)
@@ -105,13 +105,14 @@ async def _tried(row: Row[Any], opened: Channels) -> Outcome:
     return Outcome(status, None, written.subject, written.text if row.channel == "EMAIL" else written.sms)
 
 
-async def _sent(row: Row[Any], written: Message, opened: Channels) -> NotificationStatus:
+async def _sent(rows: Sequence[Row[Any]], written: Message, opened: Channels) -> NotificationStatus:
     """Send it by its channel; without one, whoever develops reads it in the log and in `notifications`."""
+    row = rows[0]
     if row.channel in opened.down:
         raise PostponedError(opened.down[row.channel])
     reference, address = f"{row.event_id}.{row.recipient_id}", letter.address(row) or ""
     if row.channel == "EMAIL" and opened.mailer is not None:
-        await opened.mailer.send(_mail(row, written, reference, address))
+        await opened.mailer.send(_mail(rows, written, reference, address))
         return NotificationStatus.SENT
     if row.channel == "SMS" and opened.gateway is not None:
         await opened.gateway.send(Sms(reference, address, written.sms))
@@ -121,26 +122,28 @@ async def _sent(row: Row[Any], written: Message, opened: Channels) -> Notificati
     return NotificationStatus.LOGGED
 
 
-def _mail(row: Row[Any], written: Message, reference: str, address: str) -> Mail:
+def _mail(rows: Sequence[Row[Any]], written: Message, reference: str, address: str) -> Mail:
     return Mail(
         reference=reference,
-        sender=one_line(row.business_name),
+        sender=one_line(rows[0].business_name),
         address=address,
         subject=written.subject,
         text=written.text,
         html=written.html,
         language=written.language,
-        calendar=_calendar(row),
+        calendar=_calendar(rows),
     )
 
 
-def _calendar(row: Row[Any]) -> bytes | None:
-    """The appointment as a calendar file, in which each change replaces what was there before."""
-    status = INVITED.get(row.template)
-    if status is None:
-        return None
+def _calendar(rows: Sequence[Row[Any]]) -> bytes | None:
+    """The appointments as a calendar file, in which each change replaces what was there before."""
+    status = INVITED.get(rows[0].template)
+    return None if status is None else invitation(*(_entry(row, status) for row in rows)).encode()
+
+
+def _entry(row: Row[Any], status: str) -> Entry:
     whom = f"{row.provider_first_name} {row.provider_last_name}"
-    entry = Entry(
+    return Entry(
         row.reservation_id,
         row.reservation_version - 1,
         status,
@@ -150,4 +153,3 @@ def _calendar(row: Row[Any]) -> bytes | None:
         summary(row.service, whom),
         row.location_name,
     )
-    return invitation(entry).encode()

@@ -9,7 +9,7 @@ from resolvers.notifications import REMINDED_AT_ONCE, prune, remind
 async def run_once(database: Database, stopping: asyncio.Event) -> dict[str, int]:
     """Write one lot of reminders after the other, until none is due."""
     reminded, last = 0, REMINDED_AT_ONCE
-    while last == REMINDED_AT_ONCE and not stopping.is_set():
+    while last >= REMINDED_AT_ONCE and not stopping.is_set():
         last = await remind(database)
         reminded += last
     return {"reminded": reminded, "pruned": await prune(database)}

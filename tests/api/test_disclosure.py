@@ -150,13 +150,13 @@ async def test_the_database_admits_no_erased_client(api: Api, sql: Sql, practice
     assert sql("SELECT count(*) FROM reservations WHERE appointment_id = %s", key(free)) == [(0,)]
 
 
-def test_one_trigger_admits_a_client(sql: Sql) -> None:
+def test_one_function_admits_a_client_who_holds_and_who_requests(sql: Sql) -> None:
     triggers = (
-        "SELECT tgname FROM pg_trigger JOIN pg_proc p ON p.oid = tgfoid"
-        " WHERE tgrelid = 'reservations'::regclass AND p.prosrc LIKE '%clients%'"
+        "SELECT tgname, proname FROM pg_trigger JOIN pg_proc p ON p.oid = tgfoid"
+        " WHERE tgrelid = 'reservations'::regclass AND p.prosrc LIKE '%clients%' ORDER BY 1"
     )
 
-    assert sql(triggers) == [("admit",)]
+    assert sql(triggers) == [("admit", "admit_client"), ("admit_request", "admit_client")]
 
 
 CROWD = """

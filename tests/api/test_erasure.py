@@ -52,6 +52,8 @@ HANDLED = {
     "notifications.problem": PROGRAM,
     "notifications.subject": "emptied",
     "notifications.text": "emptied",
+    "passed_over.consumer": CODE,
+    "passed_over.problem": CODE,
     "proposals.status": CODE,
     "proposals.reason": "emptied",
     "reservations.note": "emptied",

@@ -1,6 +1,5 @@
 """What we tell newcomers to send works: every file of docs/examples, the Postman collection, the README's first booking."""
 
-import asyncio
 import json
 import re
 from collections.abc import Callable
@@ -16,7 +15,7 @@ from tests.conftest import ROOT, Api
 from tests.keys import bearer
 from tests.keys import data as data_of
 from tests.life import OF_APPOINTMENTS, later
-from tests.listening import Line
+from tests.listening import Line, subscribed
 from tests.receiver import relayed
 
 FOR_OPERATORS = ["businessCreate"]
@@ -178,10 +177,9 @@ async def test_an_example_of_a_subscription_hears_of_a_change(api: Api, name: st
     document, variables = filled(name, known)
     await relayed(api.database)
     line = Line(api)
-    line.say("connection_init")
-    assert await line.hear() == {"type": "connection_ack"}
+    await line.begin()
     line.say("subscribe", id=name, payload={"query": document, "variables": variables})
-    await asyncio.sleep(0.3)
+    await subscribed(api.http._transport.app)  # type: ignore[attr-defined]
 
     await api.confirm(known["$RESERVATION"])
     await relayed(api.database)

@@ -14,6 +14,7 @@ from tests.api.test_webhooks import endpoint, work
 from tests.conftest import Api
 from tests.keys import OTHER, another_business
 from tests.receiver import Receiver, api, reachable, receiver, relayed
+from tests.schedules import key
 
 __all__ = ["api", "reachable", "receiver"]  # fixtures
 
@@ -23,6 +24,9 @@ EVENTS = """INSERT INTO events (business_id, type, aggregate_id, data)
 SELECT %s, 'scheduling.client.updated.v1', uuidv7(), '{}' FROM generate_series(1, %s)"""
 ENDPOINTS = """INSERT INTO webhook_endpoints (business_id, url, event_types, created_at)
 SELECT %s, 'https://hooks.example.com', '{scheduling.client.*}', clock_timestamp() FROM generate_series(1, %s)"""
+ABOUT = """INSERT INTO events (business_id, type, aggregate_id, data)
+SELECT id, 'scheduling.provider.updated.v1', unnest(ARRAY[%s, %s, %s]::uuid[]), '{}' FROM businesses"""
+LATE = "SELECT aggregate_id, problem, attempts FROM passed_over WHERE consumer = 'webhooks' ORDER BY position"
 STATE = "SELECT backlog, unhanded, passed_over FROM outbox_state()"
 DEFINITION = "SELECT pg_get_functiondef('hand_to_webhooks'::regproc)"
 # Does nothing but raise: for all events, or for those of a type.
@@ -110,6 +114,61 @@ async def test_where_one_cannot_be_handed_anything_the_others_are(api: Api, rece
     await relay.make_good(api.database, asyncio.Event())
     assert (await work(api))["delivered"] == 20
     assert sql(STATE) == [(0, 0, 0)]
+
+
+async def test_what_is_about_the_same_thing_waits_behind_what_was_passed_over_and_nothing_else_does(
+    api: Api, receiver: Receiver, sql: Sql
+) -> None:
+    await endpoint(api, receiver.url, eventTypes=["scheduling.provider.*"])
+    await relayed(api.database)
+    definition = broken(sql, "scheduling.provider.created.v1")
+    ada, grace = key(await api.provider("Ada")), key(await api.provider("Grace"))
+    sql(ABOUT, ada, ada, grace)
+
+    done = await work(api)
+
+    assert done["delivered"] == 0
+    assert sql(LATE) == [
+        (ada, "P0001", 1),
+        (grace, "P0001", 1),
+        *[(ada, "00000", 0)] * 2,
+        (grace, "00000", 0),
+    ]
+    assert await relay.make_good(api.database, asyncio.Event()) == {"made_good": 0}
+
+    sql(definition)
+    sql("UPDATE passed_over SET next_attempt_at = clock_timestamp() WHERE aggregate_id = %s", grace)
+    assert await relay.make_good(api.database, asyncio.Event()) == {"made_good": 2}
+    sql(ABOUT, *2 * (grace,), ada)
+    assert (await work(api))["delivered"] == 4
+    assert sql(LATE) == [(ada, "P0001", 1), *[(ada, "00000", 0)] * 3]
+
+    sql("UPDATE passed_over SET next_attempt_at = clock_timestamp()")
+    assert await relay.make_good(api.database, asyncio.Event()) == {"made_good": 4}
+    assert (await work(api))["delivered"] == 4
+    assert sql(STATE) == [(0, 0, 0)]
+    assert [(each.json["type"].split(".")[2]) for each in receiver.messages] == ["created", *["updated"] * 3] * 2
+
+
+async def test_nobody_waits_longer_than_an_hour_for_what_was_passed_over(
+    api: Api, receiver: Receiver, sql: Sql
+) -> None:
+    await endpoint(api, receiver.url, eventTypes=["scheduling.provider.*"])
+    await relayed(api.database)
+    broken(sql, "scheduling.provider.created.v1")
+    ada = key(await api.provider("Ada"))
+    sql(ABOUT, ada, ada, ada)
+    await relayed(api.database)
+    hour = "UPDATE passed_over SET passed_over_at = clock_timestamp() - interval '%s' WHERE problem = 'P0001'"
+
+    sql(hour % "00:59:00")
+    early = await relay.make_good(api.database, asyncio.Event())
+    sql(hour % "01:00:00")
+    late = await relay.make_good(api.database, asyncio.Event())
+
+    assert (early, late) == ({"made_good": 0}, {"made_good": 3})
+    assert sql(LATE) == [(ada, "P0001", 1)]
+    assert (await work(api))["delivered"] == 3
 
 
 CHOSEN = "INSERT INTO events (business_id, type, aggregate_id, data, {column}) {over} VALUES (%s, %s, uuidv7(), '{{}}', {value})"

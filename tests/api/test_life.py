@@ -105,7 +105,7 @@ async def test_where_it_is_already_it_stays(api: Api, day: Day, sql: Sql) -> Non
 
 async def test_a_move_is_checked_as_if_it_were_reserved(api: Api, day: Day, sql: Sql) -> None:
     booking, other = await booked(api, day), await held(api, day, 1)
-    near = day.supply.appointment(day.provider, soon(days=0) + 12 * HOUR)
+    near = day.supply.appointment(day.provider, soon(days=1, hour=0))
     gone = day.supply.appointment(day.provider, NINE + 8 * HOUR)
     sql("UPDATE appointments SET withdrawn_at = now() WHERE id = %s", key(gone))
     sql("UPDATE businesses SET maximum_horizon = '20 days'")

@@ -391,7 +391,7 @@ async def test_an_export_is_all_that_is_kept_about_a_client(api: Api, sql: Sql) 
         **PLANTED,
         "timeZone": "Australia/Lord_Howe",
         "locale": None,
-        "createdAt": created.strftime("%Y-%m-%dT%H:%M:%S.%f").rstrip("0") + "Z",
+        "createdAt": _written(created),
         "version": 1,
     }
     statuses = {each["id"]: each["status"] for each in told["reservations"]}
@@ -426,7 +426,7 @@ async def test_an_export_is_all_that_is_kept_about_a_client(api: Api, sql: Sql) 
 
 def _written(instant: Any) -> str:
     text: str = instant.strftime("%Y-%m-%dT%H:%M:%S.%f")
-    return text.rstrip("0") + "Z"
+    return text.rstrip("0").rstrip(".") + "Z"
 
 
 async def test_an_export_tells_who_read_the_client_and_is_itself_on_record(api: Api, sql: Sql) -> None:

@@ -11,12 +11,14 @@ import pytest
 from models.business import DEFAULT_BUSINESS
 from models.node_id import encode
 from models.viewer import Role
+from server.workers import holds
 from server.workers import proposals as loop
 from tests import life
 from tests.conftest import Api
 from tests.keys import another_business, bearer
 from tests.queue import refusals
 from tests.schedules import key, made
+from tests.supply import Supply
 
 Sql = Callable[..., list[tuple[Any, ...]]]
 UNKNOWN = UUID("0190aaaa-bbbb-7ccc-8ddd-eeeeffff0000")
@@ -61,8 +63,10 @@ class Practice:
     def at(self, hour: int) -> str:
         return f"{self.date}T{hour:02}:00:00Z"
 
-    async def booked(self, provider: str, hour: int, client: str | None = None, *, confirmed: bool = True) -> str:
-        done = await self.api.reserve(client or await self.api.client(), self.time(provider, hour))
+    async def booked(
+        self, provider: str, hour: int, client: str | None = None, *, confirmed: bool = True, **more: Any
+    ) -> str:
+        done = await self.api.reserve(client or await self.api.client(), self.time(provider, hour), **more)
         identity: str = done["reservation"]["id"]
         if confirmed:
             await self.api.confirm(identity)
@@ -76,6 +80,49 @@ class Practice:
         return answer["data"]["timeOffCreate"]
 
 
+class Studio(Practice):
+    """A practice with massages, for each of which one of its few rooms is needed."""
+
+    def __init__(self, api: Api, sql: Sql) -> None:
+        super().__init__(api, sql)
+        self.supply = Supply(sql)
+        self.massage = self.supply.service("Massage")
+        self.room = self.supply.resource("Room", self.massage)
+
+    async def works(self, name: str, start: str = "09:00", end: str = "12:00") -> str:
+        provider = await super().works(name, start, end)
+        self.supply.offer(provider, self.massage)
+        return provider
+
+    async def massaged(self, provider: str, hour: int) -> str:
+        return await self.booked(provider, hour, serviceId=self.massage)
+
+    async def walk_in(self, provider: str, hour: int) -> list[str]:
+        """Why somebody who comes to the desk is not given a massage."""
+        done = await self.api.reserve(
+            await self.api.client("Walker"), self.time(provider, hour), serviceId=self.massage
+        )
+        return [error["code"] for error in done["userErrors"]]
+
+    def used(self) -> list[tuple[Any, ...]]:
+        """Who uses which room from when on."""
+        return self.sql(
+            "SELECT reservation_id, unit, extract(hour FROM busy_from AT TIME ZONE 'UTC')::int FROM resource_claims"
+            " ORDER BY busy_from, reservation_id"
+        )
+
+    def used_twice(self) -> int:
+        """How often two use a room at once who are no reservation with what is proposed for it."""
+        ((often,),) = self.sql(
+            "SELECT count(*) FROM resource_claims a JOIN resource_claims b ON (a.resource_id, a.unit) ="
+            " (b.resource_id, b.unit) AND a.reservation_id <> b.reservation_id"
+            " AND tstzrange(a.busy_from, a.busy_until) && tstzrange(b.busy_from, b.busy_until)"
+            " WHERE NOT EXISTS (SELECT FROM proposals p WHERE p.status = 'PROPOSED' AND (p.reservation_id, p.hold_id) IN"
+            " ((a.reservation_id, b.reservation_id), (b.reservation_id, a.reservation_id)))"
+        )
+        return int(often)
+
+
 async def decided(api: Api, way: str, proposal: str, headers: dict[str, str] | None = None, **more: Any) -> Any:
     """The payload of proposalAccept or proposalDecline."""
     answer = await api.post(DECIDE % (way, way), headers, input={"proposalId": proposal, **more})
@@ -87,9 +134,22 @@ async def found(api: Api, proposal: str) -> Any:
     return (await api(FIND, id=proposal))["proposal"]
 
 
+def lapse(sql: Sql) -> None:
+    """Let the time of every proposal be over."""
+    sql("ALTER TABLE reservations DISABLE TRIGGER keep")
+    sql("UPDATE reservations SET expires_at = clock_timestamp() WHERE offered")
+    sql("ALTER TABLE reservations ENABLE TRIGGER keep")
+    sql("UPDATE proposals SET expires_at = clock_timestamp()")
+
+
 @pytest.fixture
 async def practice(api: Api, sql: Sql) -> Practice:
     return Practice(api, sql)
+
+
+@pytest.fixture
+async def studio(api: Api, sql: Sql) -> Studio:
+    return Studio(api, sql)
 
 
 async def test_whoever_is_left_behind_is_proposed_the_same_time_with_another(
@@ -259,10 +319,7 @@ async def test_a_proposal_ends_when_its_time_is_over_and_so_does_its_hold(
     ada, _ = await practice.works("Ada"), await practice.works("Grace")
     await practice.booked(ada, 10)
     (proposal,) = (await practice.away(ada))["proposals"]
-    sql("ALTER TABLE reservations DISABLE TRIGGER keep")
-    sql("UPDATE reservations SET expires_at = clock_timestamp() WHERE offered")
-    sql("ALTER TABLE reservations ENABLE TRIGGER keep")
-    sql("UPDATE proposals SET expires_at = clock_timestamp()")
+    lapse(sql)
 
     seen = await found(api, proposal["id"])
     refused = [await decided(api, way, proposal["id"]) for way in ("Accept", "Decline")]
@@ -389,7 +446,139 @@ async def test_absent_twice_under_one_key_proposes_once(practice: Practice, api:
     assert sql("SELECT count(*) FROM proposals") == [(1,)]
 
 
+# What a reservation uses itself
+
+
+async def test_the_room_of_a_reservation_is_not_in_the_way_of_its_own_proposal_but_of_all_others(
+    studio: Studio, api: Api
+) -> None:
+    ada, grace, mary = [await studio.works(name) for name in ("Ada", "Grace", "Mary")]
+    booking = await studio.massaged(ada, 10)
+
+    done = await studio.away(ada)
+    (proposal,) = done["proposals"]
+    both = studio.used()
+    during = await studio.walk_in(mary if proposal["provider"]["id"] == grace else grace, 10)
+    accepted = await decided(api, "Accept", proposal["id"])
+    after = await studio.walk_in(mary if proposal["provider"]["id"] == grace else grace, 10)
+
+    assert (done["withoutProposal"], proposal["appointment"]["startsAt"]) == (0, studio.at(10))
+    assert both == sorted([(key(booking), 1, 10), (key(proposal["hold"]["id"]), 1, 10)])
+    assert (during, after) == (["SLOT_UNAVAILABLE"], ["SLOT_UNAVAILABLE"])
+    assert accepted["proposal"]["reservation"]["provider"] == proposal["provider"]
+    assert studio.used() == [(key(booking), 1, 10)]
+
+
+@pytest.mark.parametrize("way", ["declined", "lapsed"])
+async def test_whoever_does_not_accept_keeps_their_room(studio: Studio, api: Api, sql: Sql, way: str) -> None:
+    ada, _ = await studio.works("Ada"), await studio.works("Grace")
+    booking = await studio.massaged(ada, 10)
+    (proposal,) = (await studio.away(ada))["proposals"]
+    mary = await studio.works("Mary")
+
+    if way == "declined":
+        await decided(api, "Decline", proposal["id"])
+    else:
+        lapse(sql)
+        await holds.run_all(api.database, asyncio.Event())
+    kept, meanwhile = studio.used(), await studio.walk_in(mary, 10)
+    await api.cancel(booking)
+
+    assert kept == [(key(booking), 1, 10)]
+    assert meanwhile == ["SLOT_UNAVAILABLE"]
+    assert studio.used() == []
+    assert await studio.walk_in(mary, 10) == []
+
+
+async def test_a_later_time_keeps_the_room_then_as_well_until_one_of_both_is_given_back(
+    studio: Studio, api: Api
+) -> None:
+    ada, _ = await studio.works("Ada"), await studio.works("Grace", "11:00")
+    booking = await studio.massaged(ada, 10)
+    (proposal,) = (await studio.away(ada))["proposals"]
+    mary = await studio.works("Mary")
+
+    during = [await studio.walk_in(mary, hour) for hour in (10, 11)]
+    await decided(api, "Accept", proposal["id"])
+    after = [await studio.walk_in(mary, hour) for hour in (10, 11)]
+
+    assert proposal["appointment"]["startsAt"] == studio.at(11)
+    assert during == [["SLOT_UNAVAILABLE"], ["SLOT_UNAVAILABLE"]]
+    assert after == [[], ["SLOT_UNAVAILABLE"]]
+    assert studio.used()[1:] == [(key(booking), 1, 11)]
+    assert studio.used_twice() == 0
+
+
+async def test_the_room_of_one_reservation_is_in_the_way_of_the_proposal_of_another(studio: Studio) -> None:
+    ada, _ = await studio.works("Ada"), await studio.works("Grace", "11:00")
+    first, second = [await studio.massaged(ada, hour) for hour in (10, 11)]
+
+    done = await studio.away(ada)
+
+    (proposal,) = done["proposals"]
+    assert (proposal["reservation"]["id"], done["withoutProposal"]) == (second, 1)
+    assert [claim for claim in studio.used() if claim[0] == key(first)] == [(key(first), 1, 10)]
+    assert studio.used_twice() == 0
+
+
+@pytest.mark.parametrize(("rooms", "units"), [(1, []), (2, [1, 2])])
+async def test_the_room_of_a_group_is_shared_with_its_others_and_never_with_a_proposal(
+    studio: Studio, sql: Sql, rooms: int, units: list[int]
+) -> None:
+    ada, _ = await studio.works("Ada"), await studio.works("Grace", "10:00", "11:00")
+    sql("UPDATE resources SET quantity = %s", rooms)
+    sql("ALTER TABLE appointments DISABLE TRIGGER USER")
+    sql("UPDATE appointments SET capacity = 2 WHERE provider_id = %s", key(ada))
+    sql("ALTER TABLE appointments ENABLE TRIGGER USER")
+    await studio.massaged(ada, 10)
+
+    done = await studio.away(ada)
+
+    assert (len(done["proposals"]), done["withoutProposal"]) == (len(units) // 2, 1 - len(units) // 2)
+    assert sorted(unit for _, unit, _ in studio.used()) == (units or [1])
+
+
+async def test_what_was_held_beside_a_reservation_never_becomes_a_booking_of_its_own(
+    studio: Studio, api: Api, sql: Sql
+) -> None:
+    ada, _ = await studio.works("Ada"), await studio.works("Grace")
+    booking = await studio.massaged(ada, 10)
+    (proposal,) = (await studio.away(ada))["proposals"]
+    sql("UPDATE proposals SET status = 'DECLINED'")
+
+    refused = await api.confirm(proposal["hold"]["id"])
+
+    assert refusals(refused)[0][0] == "ILLEGAL_STATE"
+    assert sql("SELECT id FROM reservations WHERE status = 'CONFIRMED'") == [(key(booking),)]
+
+
 # Races
+
+
+@pytest.mark.parametrize("turn", range(3))
+@pytest.mark.parametrize("rival", ["Accept", "Decline"])
+async def test_of_two_who_decide_and_one_who_wants_the_room_nobody_is_in_it_twice(
+    studio: Studio, api: Api, sql: Sql, rival: str, turn: int
+) -> None:
+    ada, grace = await studio.works("Ada"), await studio.works("Grace")
+    booking = await studio.massaged(ada, 10)
+    (proposal,) = (await studio.away(ada))["proposals"]
+    mary = await studio.works("Mary")
+
+    async def late(way: str) -> Any:
+        await asyncio.sleep(0.002 * turn)
+        return await decided(api, way, proposal["id"])
+
+    accepted, _, walk_in = await asyncio.gather(
+        decided(api, "Accept", proposal["id"]), late(rival), studio.walk_in(mary, 10)
+    )
+    ((provider,),) = sql("SELECT provider_id FROM reservations WHERE status = 'CONFIRMED'")
+
+    assert provider == key(grace if accepted["proposal"] else ada)
+    assert (await found(api, proposal["id"]))["status"] == ("ACCEPTED" if accepted["proposal"] else "DECLINED")
+    assert walk_in == ["SLOT_UNAVAILABLE"]
+    assert studio.used() == [(key(booking), 1, 10)]
+    assert sql("SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()") == [(0,)]
 
 
 @pytest.mark.parametrize("turn", range(4))

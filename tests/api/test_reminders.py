@@ -3,9 +3,11 @@
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 import pytest
 
+from models.business import DEFAULT_BUSINESS
 from resolvers.notifications import remind
 from tests.api.test_clock import START, Clock, clock, clockwork, database, window
 from tests.conftest import Api
@@ -136,3 +138,93 @@ async def test_a_business_that_reminds_nobody_reminds_nobody(api: Api, sql: Sql,
     clock.set(START - 2 * HOUR)
 
     assert await reminded(api) == []
+
+
+async def bundled(api: Api, sql: Sql, link: str, *starts: datetime) -> list[UUID]:
+    """Book what begins at these times, in one visit or one series."""
+    provider, client = await api.provider(), await api.client()
+    sql("UPDATE clients SET email = 'charles@home.example'")
+    more = {"series_id": ("reservation_series", ", every_weeks, count", ", 1, 2"), "visit_id": ("visits", "", "")}
+    table, names, values = more[link]
+    made = f"INSERT INTO {table} (business_id, client_id{names}) VALUES (%s, %s{values}) RETURNING id"
+    ((bundle,),) = sql(made, DEFAULT_BUSINESS, key(client))
+    held = f"INSERT INTO reservations (business_id, client_id, appointment_id, {link}) VALUES (%s, %s, %s, %s) RETURNING id"
+    times = [Supply(sql).appointment(provider, at, 30) for at in starts]
+    ids = [sql(held, DEFAULT_BUSINESS, key(client), key(time), bundle)[0][0] for time in times]
+    sql(f"UPDATE reservations SET status = 'CONFIRMED' WHERE {link} = %s", bundle)
+    return ids
+
+
+async def test_a_visit_is_reminded_of_once_before_its_first_reservation(api: Api, sql: Sql, clock: Clock) -> None:
+    await bundled(api, sql, "visit_id", START, START + HOUR, START + 2 * HOUR)
+    clock.set(START - DAY - timedelta(microseconds=1))
+    assert await reminded(api) == []
+
+    clock.set(START - DAY)
+    assert await reminded(api) == ["Reminder: 3 appointments, from Mon, May 3, 2027, 9:00 AM"]
+    clock.set(START - DAY + 2 * HOUR)
+    assert len(await reminded(api)) == 1
+    clock.set(START - 2 * HOUR)
+    assert len(await reminded(api)) == 2
+    clock.set(START + HOUR)
+    assert len(await reminded(api)) == 2
+
+    assert sorted(sql(DUE)) == sorted((minutes, START + n * HOUR) for minutes in ("1440", "120") for n in range(3))
+    assert (await log(api))[0]["text"].startswith(
+        "Hello Charles,\n\nThis is a reminder of your 3 appointments.\n\nWhat: Appointment\n"
+        "When: Monday, May 3, 2027, 9:00 AM – 9:30 AM (Coordinated Universal Time)\n"
+        "When: Monday, May 3, 2027, 10:00 AM – 10:30 AM (Coordinated Universal Time)\n"
+        "When: Monday, May 3, 2027, 11:00 AM – 11:30 AM (Coordinated Universal Time)\n"
+        "With: Ada Lovelace\n"
+    )
+
+
+async def test_of_a_visit_whose_first_reservation_is_cancelled_the_next_one_is_reminded_of(
+    api: Api, sql: Sql, clock: Clock
+) -> None:
+    first, _, _ = await bundled(api, sql, "visit_id", START, START + HOUR, START + 2 * HOUR)
+    sql("UPDATE reservations SET status = 'CANCELLED' WHERE id = %s", first)
+
+    clock.set(START - DAY)
+    assert await reminded(api) == []
+    clock.set(START - DAY + HOUR)
+    assert await reminded(api) == ["Reminder: 2 appointments, from Mon, May 3, 2027, 10:00 AM"]
+
+
+async def test_what_was_moved_out_of_a_visit_to_another_day_is_reminded_of_on_its_own(
+    api: Api, sql: Sql, clock: Clock
+) -> None:
+    await bundled(api, sql, "visit_id", START, START + HOUR, START + DAY)
+
+    clock.set(START - DAY)
+    assert await reminded(api) == ["Reminder: 2 appointments, from Mon, May 3, 2027, 9:00 AM"]
+    clock.set(START - HOUR)
+    assert len(await reminded(api)) == 2
+    clock.set(START)
+    assert (await reminded(api))[2:] == ["Reminder: Appointment, Tue, May 4, 2027, 9:00 AM"]
+
+
+async def test_of_a_visit_that_is_booked_too_late_for_a_reminder_nothing_is_reminded_of(
+    api: Api, sql: Sql, clock: Clock
+) -> None:
+    sql("UPDATE businesses SET lead_time = '01:00:00'")
+    clock.set(START - DAY + MINUTE)
+    await bundled(api, sql, "visit_id", START, START + HOUR)
+
+    clock.set(START - DAY + HOUR)
+    assert await reminded(api) == []
+    clock.set(START - 2 * HOUR)
+    assert await reminded(api) == ["Reminder: 2 appointments, from Mon, May 3, 2027, 9:00 AM"]
+
+
+async def test_each_date_of_a_series_has_reminders_of_its_own_though_two_are_due_at_once(
+    api: Api, sql: Sql, clock: Clock
+) -> None:
+    await bundled(api, sql, "series_id", START, START + HOUR)
+
+    clock.set(START - DAY + HOUR)
+
+    assert sorted(await reminded(api)) == [
+        "Reminder: Appointment, Mon, May 3, 2027, 10:00 AM",
+        "Reminder: Appointment, Mon, May 3, 2027, 9:00 AM",
+    ]

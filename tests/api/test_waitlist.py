@@ -100,11 +100,11 @@ async def test_who_does_not_accept_keeps_their_place_and_the_next_is_offered_it(
             refused = await api.reserve(walk_in, queue.time)
             assert [error["code"] for error in refused["userErrors"]] == ["SLOT_UNAVAILABLE"]
 
-    sql("UPDATE businesses SET hold_time = %s", "00:30:00" if how == "cancel" else "0.3 s")
+    sql("UPDATE businesses SET hold_time = %s", "00:30:00" if how == "cancel" else "1 s")
     await given_up(held)
     given = queue.live()
     if how != "cancel":
-        sql("SELECT pg_sleep(0.31)")
+        sql("SELECT pg_sleep_until(expires_at) FROM reservations WHERE offered")
         sql("UPDATE businesses SET hold_time = '00:30:00'")
     await given_up(sql("SELECT id FROM reservations WHERE offered")[0][0])
     then = queue.live()

@@ -105,7 +105,7 @@ async def test_one_freed_seat_goes_to_the_first_of_250_waiters_past_250_walk_ins
     told = await walk_ins(many, walking, queue.time)
     await freeing
     first = queue.live()
-    sql("UPDATE businesses SET hold_time = '0.5 s'")
+    sql("UPDATE businesses SET hold_time = '2 s'")
     sql("UPDATE reservations SET status = 'CANCELLED' WHERE live")
     second = queue.live()
     sql("UPDATE businesses SET hold_time = '00:30:00'")
@@ -131,7 +131,7 @@ async def _freed(api: Api, reservation: str, how: str) -> None:
 
 async def _lapsing(api: Api) -> None:
     """What the worker does each second."""
-    for _ in range(4):
+    for _ in range(12):
         await asyncio.sleep(0.2)
         await api.database.row(text(SWEEP))
 

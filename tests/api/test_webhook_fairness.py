@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from models.business import DEFAULT_BUSINESS
@@ -38,6 +38,7 @@ SELECT w.business_id, w.id, e.id, e.type, e.aggregate_id, e.position, CASE e.pla
                               WHERE type = 'scheduling.client.updated.v1') e"""
 
 
+@settings(deadline=None)
 @given(st.text() | st.datetimes().map(lambda at: f"{at:%a, %d %b %Y %H:%M:%S} GMT"))
 @example("Mon, 01 Jan 99999999999999999999 00:00:00 GMT")
 @example("Mon, 01 Jan 0001 00:00:00 +2359")

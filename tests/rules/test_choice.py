@@ -7,7 +7,7 @@ from random import Random
 from uuid import UUID
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models.business import ExposureVariant
@@ -82,6 +82,7 @@ def test_how_many_are_shown_is_drawn_evenly(variant: ExposureVariant, is_one_pro
     assert max(drawn.values()) < 1.1 * min(drawn.values())
 
 
+@settings(deadline=None)
 @given(st.integers(1, 20), st.integers(3, 30), st.text())
 def test_with_times_in_all_parts_three_shown_lie_in_three_parts(providers: int, count: int, seed: str) -> None:
     shown = choose(times(*[count] * providers), seed, 3)
@@ -90,6 +91,7 @@ def test_with_times_in_all_parts_three_shown_lie_in_three_parts(providers: int, 
     assert len({each.provider_id for each in shown}) == min(providers, 3)
 
 
+@settings(deadline=None)
 @given(st.text())
 def test_providers_who_lack_parts_of_the_day_are_still_spread(seed: str) -> None:
     ada, bob, cyd = key(1), key(2), key(3)
@@ -118,6 +120,7 @@ EVERYTHING = st.lists(
 )
 
 
+@settings(deadline=None)
 @given(EVERYTHING, st.text(), st.integers(1, 5), st.integers())
 def test_a_choice_depends_on_what_there_is_alone(
     candidates: list[Candidate], seed: str, most: int, shuffling: int
@@ -133,6 +136,7 @@ def test_a_choice_depends_on_what_there_is_alone(
     assert len(shown) == min(most, len(free)), "what there is, is shown"
 
 
+@settings(deadline=None)
 @given(EVERYTHING, st.text(), st.integers(1, 5))
 def test_what_is_not_shown_may_go_without_a_trace(candidates: list[Candidate], seed: str, most: int) -> None:
     free = [replace(each, taken_at=None, is_late=False) for each in candidates]
@@ -143,6 +147,7 @@ def test_what_is_not_shown_may_go_without_a_trace(candidates: list[Candidate], s
         assert choose([replace(gone, taken_at=NOW) if each == gone else each for each in free], seed, most) == shown
 
 
+@settings(deadline=None)
 @given(EVERYTHING, st.text(), st.integers(1, 5))
 def test_what_is_taken_is_replaced_where_it_stood_and_the_others_stay(
     candidates: list[Candidate], seed: str, most: int
@@ -170,6 +175,7 @@ def test_what_is_taken_is_replaced_where_it_stood_and_the_others_stay(
             assert replacement.part == gone.part
 
 
+@settings(deadline=None)
 @given(EVERYTHING, st.text(), st.integers(1, 5))
 def test_what_came_later_changes_nothing_of_what_was_shown(candidates: list[Candidate], seed: str, most: int) -> None:
     before = choose([each for each in candidates if not each.is_late], seed, most)

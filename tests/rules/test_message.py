@@ -1,7 +1,7 @@
 """Messages: every template in every language says what it has to, and values say nothing but themselves."""
 
 import re
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
 from uuid import UUID
@@ -19,6 +19,7 @@ from server.mail_server import MailServer, mail_address, mail_server
 from server.message import FOLDER, chosen, languages, message, moment, one_line, quoted
 
 STARTS, ENDS = datetime(2027, 5, 3, 9, tzinfo=UTC), datetime(2027, 5, 3, 9, 30, tzinfo=UTC)
+HOUR = timedelta(hours=1)
 NOBODY = UUID(int=0)
 TO_PROVIDER = ("BOOKED", "BOOKING_CANCELLED", "BOOKING_RESCHEDULED", "BOOKING_PASSED_ON", "REQUESTED")
 
@@ -53,7 +54,7 @@ def row(template: str = "CONFIRMED", **changed: Any) -> Any:
 @pytest.mark.parametrize("language", sorted(languages()))
 @pytest.mark.parametrize("template", NotificationTemplate)
 def test_every_template_is_written_in_every_language(template: str, language: str) -> None:
-    written = message(row(template, business_locale=language), "https://salon.example")
+    written = message([row(template, business_locale=language)], "https://salon.example")
 
     whole = written.subject + written.text + written.html + written.sms
     assert written.language == language
@@ -71,13 +72,77 @@ def test_every_language_has_its_own_words() -> None:
     assert set(names) == {"de", "en", "es", "pt"}
     assert len({tuple(each) for each in names.values()}) == 1
     assert {each for each in names["en"] if each.isupper()} == {template.value for template in NotificationTemplate}
-    subjects = [message(row(business_locale=each), "").subject for each in sorted(names)]
+    subjects = [message([row(business_locale=each)], "").subject for each in sorted(names)]
     assert subjects == [
         "Bestätigt: Haircut, Mo., 3. Mai 2027, 11:00",
         "Confirmed: Haircut, Mon, May 3, 2027, 11:00 AM",
         "Confirmada: Haircut, lun, 3 may 2027, 11:00",
         "Confirmado: Haircut, seg., 3 de mai. de 2027, 11:00",
     ]
+
+
+SEVERAL = ("CONFIRMED", "CANCELLED", "DECLINED", "LAPSED", "REMINDER", "BOOKED", "BOOKING_CANCELLED", "REQUESTED")
+
+
+@pytest.mark.parametrize("language", sorted(languages()))
+@pytest.mark.parametrize("template", SEVERAL)
+def test_several_are_told_in_every_language(template: str, language: str) -> None:
+    later = {"reservation_starts_at": STARTS + HOUR, "reservation_ends_at": ENDS + HOUR, "service": "Colour"}
+    rows = [row(template, business_locale=language, **more) for more in ({}, later)]
+
+    written = message(rows, "https://salon.example")
+
+    assert "2 " in written.subject
+    assert re.search(r"11[:.]00", written.subject)
+    for line in ("Haircut", "Colour"):
+        assert len(re.findall(rf"\): {line}$", written.text, re.MULTILINE)) == 1
+        assert written.html.count(line) == written.sms.count(line) == 1
+    assert not re.search(
+        r"[{}]|%\}|None", (written.subject + written.text + written.sms + written.html).replace("font-family", "")
+    )
+    assert "\n" not in written.subject + written.sms
+    assert written.text.count("Here, Street 1 10117 Berlin") == 1
+
+
+def test_several_are_told_in_the_words_of_each_language() -> None:
+    rows = {
+        each: [row(business_locale=each, reservation_starts_at=STARTS + n * HOUR) for n in range(2)]
+        for each in ("de", "es", "pt")
+    }
+    written = {each: message(of, "") for each, of in rows.items()}
+
+    assert {each: one.subject for each, one in written.items()} == {
+        "de": "Bestätigt: 2 × Haircut, ab Mo., 3. Mai 2027, 11:00",
+        "es": "Confirmada: 2 × Haircut, desde el lun, 3 may 2027, 11:00",
+        "pt": "Confirmado: 2 × Haircut, a partir de seg., 3 de mai. de 2027, 11:00",
+    }
+    assert {each: one.text.splitlines()[2] for each, one in written.items()} == {
+        "de": "Ihre 2 Termine sind bestätigt.",
+        "es": "Sus 2 citas están confirmadas.",
+        "pt": "Os seus 2 atendimentos estão confirmados.",
+    }
+
+
+def test_what_each_of_several_has_for_itself_stands_beside_its_time() -> None:
+    there = {"location_name": "There", "location_address": None, "provider_first_name": "<b>"}
+    rows = [
+        row("CANCELLED"),
+        row("CANCELLED", **there, reservation_starts_at=STARTS + HOUR, reservation_ends_at=ENDS + HOUR),
+    ]
+
+    written = message(rows, "https://salon.example")
+
+    zone = "Central European Summer Time"
+    assert written.text == (
+        "Hello Charles,\n\nYour 2 appointments have been cancelled.\n\nWhat: Haircut\n"
+        f"When: Monday, May 3, 2027, 11:00 AM – 11:30 AM ({zone}): Here, Street 1 10117 Berlin · Ada Lovelace\n"
+        f"When: Monday, May 3, 2027, 12:00 PM – 12:30 PM ({zone}): There · <b> Lovelace\n"
+        "Reason: Ill\n\nSalon · https://salon.example\n"
+    )
+    assert "There · &lt;b&gt; Lovelace" in written.html
+    assert written.sms == (
+        f"Salon: Your 2 appointments have been cancelled. Haircut: Mon, May 3, 2027, 11:00 AM; Mon, May 3, 2027, 12:00 PM ({zone})"
+    )
 
 
 @pytest.mark.parametrize(

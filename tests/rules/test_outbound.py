@@ -20,6 +20,7 @@ from models.outbound import Networks, is_callable, public_url
 from models.refusal import InvalidInput
 from server.channels import outbound
 from server.channels.outbound import BlockedError, Outbound, UnreachableError
+from tests.ports import free_port
 from tests.receiver import Message, receiving
 
 LOOPBACK: Networks = (ip_network("127.0.0.0/8"), ip_network("::1/128"))
@@ -232,10 +233,8 @@ async def test_who_breaks_off_is_told_so(said: bytes) -> None:
 
 
 async def test_who_is_not_there_is_told_so() -> None:
-    async with receiving() as receiver:
-        url = receiver.url
     with pytest.raises(UnreachableError) as told:
-        await Outbound(LOOPBACK).request("GET", url)
+        await Outbound(LOOPBACK).request("GET", f"http://127.0.0.1:{free_port()}/")
 
     assert str(told.value) == "127.0.0.1 cannot be connected to."
     with pytest.raises(UnreachableError) as unknown:
@@ -309,14 +308,14 @@ async def test_silent_name_servers_hold_up_no_other_name(monkeypatch: pytest.Mon
         return asked("127.0.0.1", port, **more)
 
     monkeypatch.setattr(socket, "getaddrinfo", ask)
-    monkeypatch.setattr(outbound, "SECONDS_TO_RESOLVE", 0.3)
+    monkeypatch.setattr(outbound, "SECONDS_TO_RESOLVE", 1.0)
     async with receiving() as receiver:
         client = Outbound(LOOPBACK)
         waiting = [client.request("POST", f"http://silent{n}.example:{receiver.port}/") for n in range(20)]
         tasks = [asyncio.create_task(each) for each in waiting]
         await asyncio.sleep(0.05)
         try:
-            reply = await client.request("POST", f"http://good.example:{receiver.port}/", seconds=2)
+            reply = await client.request("POST", f"http://good.example:{receiver.port}/")
             ended = await asyncio.gather(*tasks, return_exceptions=True)
         finally:
             silent.set()

@@ -6,7 +6,7 @@ from itertools import pairwise
 from zoneinfo import ZoneInfo
 
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from models.wall import END, EPOCH, FIRST, MINUTE, STEP, Wall, jumps, wall, written
@@ -61,6 +61,7 @@ def test_the_tables_of_all_zones_are_kept() -> None:
     assert len({*made}) > 500
 
 
+@settings(deadline=None)
 @given(st.sampled_from(sorted(names())), INSTANTS)
 @example(*JUMPS[0])
 @example(JUMPS[0][0], JUMPS[0][1] - timedelta(microseconds=1))

@@ -4,7 +4,7 @@ from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models.refusal import UnknownTimeZone
@@ -76,6 +76,7 @@ local_times = st.datetimes(datetime(2000, 1, 1), datetime(2199, 12, 30))  # noqa
 zones = st.sampled_from(sorted(names())).map(ZoneInfo)
 
 
+@settings(deadline=None)
 @given(local_times, zones)
 def test_a_wall_time_that_exists_is_its_first_occurrence(local: datetime, where: ZoneInfo) -> None:
     found = instant(local, where)
@@ -89,6 +90,7 @@ def test_a_wall_time_that_exists_is_its_first_occurrence(local: datetime, where:
     assert earlier < local < shown
 
 
+@settings(deadline=None)
 @given(st.dates(date(2000, 1, 1), date(2199, 12, 29)), zones)
 def test_dates_follow_each_other_without_gap_or_overlap(which: date, where: ZoneInfo) -> None:
     begins, ends = day(which, where)

@@ -24,8 +24,9 @@ from models.business import DEFAULT_BUSINESS
 from models.node_id import decode, encode
 from tests.conftest import RESERVE, Running, running
 
-CLIENTS, APPOINTMENTS, AT_ONCE = 6000, 3000, 16
+CLIENTS, APPOINTMENTS, AT_ONCE = 12_000, 6_000, 16
 BACK_WITHIN, GONE_WITHIN, WHOLE_WITHIN = 3.0, 5.0, 15.0
+SERVING_WITHIN = 60.0  # a worker begins slowly where many tests share a machine
 MORE = 30  # acknowledged between two kills
 KILLS = ["database", "worker", "database", "worker"]
 TRY_AGAIN = ("UNAVAILABLE", "BUSY", "TIMEOUT")
@@ -172,11 +173,20 @@ async def kill(what: str, server: Running, data: Path) -> float:
 
 
 async def go_on(load: Load, server: Running, more: int) -> None:
-    """Wait until as many more are served, by both workers."""
+    """Wait until as many more are served, and both workers serve: one that was just begun does not yet."""
     goal, deadline = len(load.acknowledged) + more, time.monotonic() + WHOLE_WITHIN
     while len(load.acknowledged) < goal or len(workers(server)) < 2:
         assert time.monotonic() < deadline, load
         await asyncio.sleep(0.05)
+    async with httpx2.AsyncClient(base_url=server.url) as http, asyncio.timeout(SERVING_WITHIN):
+        while not await is_whole(http):  # noqa: ASYNC110 -- it happens in another process
+            await asyncio.sleep(0.05)
+
+
+async def is_whole(http: httpx2.AsyncClient) -> bool:
+    with contextlib.suppress(httpx2.TransportError):
+        return "\nholdfast_workers 2\n" in (await http.get("/metrics")).text
+    return False
 
 
 async def test_nothing_acknowledged_is_lost_and_nothing_is_booked_twice(data: Path, tmp_path: Path) -> None:

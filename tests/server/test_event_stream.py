@@ -15,8 +15,9 @@ from models.viewer import Role
 from server import sse
 from tests.conftest import Api, Running, fresh_database, running, serving
 from tests.keys import key_of, token
-from tests.listening import AVAILABILITY, WITHIN, relaying
+from tests.listening import AVAILABILITY, WITHIN, relaying, subscribed
 from tests.server.test_crash import until
+from tests.server.test_feeds import relayed
 
 Sql = Callable[..., list[tuple[Any, ...]]]
 EVENTS = {"accept": "text/event-stream"}
@@ -69,12 +70,12 @@ async def heard(text: AsyncIterator[str]) -> tuple[str, Any]:
     raise EOFError
 
 
-async def test_a_subscription_is_a_stream_of_events(server: Running, api: Api) -> None:
+async def test_a_subscription_is_a_stream_of_events(server: Running, api: Api, sql: Sql) -> None:
     provider, client = await api.provider(), await api.client()
     first, *_ = await api.publish(provider, "2027-05-03T07:00:00Z", "2027-05-03T08:00:00Z")
-    await asyncio.sleep(0.5)
+    await relayed(sql)
     async with stream(server.url, AVAILABILITY, filter={"providerIds": [provider]}) as (response, text):
-        await asyncio.sleep(0.3)
+        assert await anext(text) == ":\n\n"  # the subscription is under way
         await api.reserve(client, first)
         kind, answer = await heard(text)
 
@@ -210,7 +211,7 @@ class Line:
 
 async def test_a_client_that_leaves_is_forgotten(api: Api) -> None:
     line = Line(api)
-    await asyncio.sleep(0.3)
+    await subscribed(line.app)
     assert line.app.state.gate.seats.taken == len(line.app.state.feeds.open) == 1
 
     line.messages.put_nowait({"type": "http.disconnect"})
@@ -222,7 +223,7 @@ async def test_a_client_that_leaves_is_forgotten(api: Api) -> None:
 
 async def test_a_client_who_does_not_read_is_cut_off(api: Api) -> None:
     line = Line(api)
-    await asyncio.sleep(0.3)
+    await subscribed(line.app)
     line.reads.clear()
     (feed,) = line.app.state.feeds.open.values()
     for _ in range(2 * sse.MOST_UNSENT + 2):
@@ -238,7 +239,7 @@ async def test_a_client_who_does_not_read_is_cut_off(api: Api) -> None:
 async def test_what_is_not_read_has_so_many_bytes(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sse, "MOST_BYTES", 20_000)
     line = Line(api)
-    await asyncio.sleep(0.3)
+    await subscribed(line.app)
     line.reads.clear()
     (feed,) = line.app.state.feeds.open.values()
     for _ in range(4):
@@ -254,7 +255,7 @@ async def test_a_key_that_is_revoked_ends_the_stream(api: Api, sql: Sql, monkeyp
     monkeypatch.setattr(sse, "RECHECK", 0.05)
     bearer = {"authorization": f"Bearer {await token(api, Role.MANAGER)}"}
     line = Line(api, bearer)
-    await asyncio.sleep(0.3)
+    await subscribed(line.app)
     assert not line.task.done()
 
     sql("UPDATE api_keys SET revoked_at = clock_timestamp() WHERE id = %s", key_of(bearer))
@@ -267,8 +268,8 @@ async def test_a_key_that_is_revoked_ends_the_stream(api: Api, sql: Sql, monkeyp
 async def test_silence_is_broken_by_a_comment(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sse, "SILENCE", 0.05)
     line = Line(api)
-    await asyncio.sleep(0.5)
+    async with asyncio.timeout(WITHIN):
+        while [each.get("body") for each in line.sent].count(b":\n\n") <= 3:  # noqa: ASYNC110 -- the other side is the server itself
+            await asyncio.sleep(0.01)
     line.messages.put_nowait({"type": "http.disconnect"})
     await line.task
-
-    assert [each.get("body") for each in line.sent].count(b":\n\n") > 3

@@ -22,6 +22,7 @@ import pytest
 from websockets.exceptions import InvalidStatus
 
 from tests.listening import dialled
+from tests.ports import free_port
 
 CONFIGURATION = Path(__file__).parents[2] / "nginx" / "nginx.conf"
 QUERY = {"query": "{ serverTime }"}
@@ -190,11 +191,6 @@ def adapted(folder: Path, ports: tuple[int, int], upstreams: tuple[str, str], ch
         text = text.replace("web:8000", upstream, 1)
     # Else the workers of a root's nginx were nobody, who may not enter pytest's folders.
     return f"user root;\n{text}" if os.geteuid() == 0 else text
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as one:
-        return int(one.getsockname()[1])
 
 
 def refusal(answer: httpx2.Response) -> tuple[int, str, str]:

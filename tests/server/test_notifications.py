@@ -3,9 +3,8 @@
 import asyncio
 import re
 import signal
-import subprocess
+import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -18,7 +17,7 @@ from tests.conftest import Api
 from tests.keys import OTHER, another_business, bearer
 from tests.mail import SENDER, Post, Telephone, log, post, telephone, told
 from tests.server.test_crash import until
-from tests.server.test_worker import begun
+from tests.server.test_worker import begun, ended
 from tests.supply import Supply, key
 
 Sql = Callable[..., list[tuple[Any, ...]]]
@@ -568,6 +567,15 @@ async def test_what_has_begun_and_what_is_old_is_no_news(api: Api, practice: Pra
     assert (mails.mails, await log(api)) == ([], [])
 
 
+def silent(mails: Post, seconds: float = 4.0) -> None:
+    """Wait until no mail has come for a while."""
+    count, since = len(mails.mails), time.monotonic()
+    while time.monotonic() < since + seconds:
+        time.sleep(0.05)
+        if len(mails.mails) > count:
+            count, since = len(mails.mails), time.monotonic()
+
+
 async def test_three_workers_one_of_them_killed_send_each_message_once(
     api: Api, practice: Practice, mails: Post, sql: Sql, database: str
 ) -> None:
@@ -584,14 +592,13 @@ async def test_three_workers_one_of_them_killed_send_each_message_once(
         workers[0].wait()
         lease = "UPDATE notifications SET claimed_until = clock_timestamp() WHERE claimed_until IS NOT NULL"
         until(lambda: sql("SELECT count(*) FROM notifications WHERE attempts = 0") == [(0,)], within=60)
-        await asyncio.sleep(2.5)  # what living workers have in hand is done with by then
+        await asyncio.to_thread(silent, mails)  # what living workers had in hand is done with
         sql(lease)  # as if its time were over
         until(lambda: sql(sent) == [(24,)], within=60)
     finally:
         for worker in workers:
             worker.terminate()
-            with suppress(subprocess.TimeoutExpired):
-                worker.communicate(timeout=20)
+            ended(worker)
 
     references = [mail["message-id"] for mail in mails.mails]
     assert len(set(references)) == 24

@@ -20,8 +20,9 @@ def test_what_waits_is_told_also_where_nobody_relays(server: Running, sql: Sql) 
     waiting = asked(server.url)
     sql("SELECT relay_events(500)")
     relayed = asked(server.url)
-    sql("INSERT INTO passed_over SELECT 'webhooks', max(position), 'P0001' FROM events")
     sql("SELECT hand_over('webhooks', 500), hand_over('recipients', 500)")
+    newest = "SELECT 'webhooks', position, aggregate_id, 'P0001' FROM events ORDER BY position DESC LIMIT 1"
+    sql(f"INSERT INTO passed_over (consumer, position, aggregate_id, problem) {newest}")
     handed = asked(server.url)
 
     assert (nothing["holdfast_outbox_backlog",], nothing["holdfast_outbox_age_seconds",]) == (0, 0)

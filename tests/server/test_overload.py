@@ -5,7 +5,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Coroutine, Iterator
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -75,7 +75,7 @@ class Slow:
     async def _statements(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Pass on one message after the other; Execute and Query wait (PostgreSQL, Frontend/Backend Protocol)."""
         size = STARTUP
-        with suppress(OSError, asyncio.IncompleteReadError):
+        with suppress(OSError, asyncio.IncompleteReadError), closing(writer):
             while True:
                 head = await reader.readexactly(size)
                 rest = await reader.readexactly(int.from_bytes(head[-4:]) - 4)
@@ -83,13 +83,11 @@ class Slow:
                     await asyncio.sleep(self.delay)
                 writer.write(head + rest)
                 size = TYPED
-        writer.close()
 
     async def _answers(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with suppress(OSError):
+        with suppress(OSError), closing(writer):
             while data := await reader.read(65_536):
                 writer.write(data)
-        writer.close()
 
 
 @pytest.fixture

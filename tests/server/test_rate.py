@@ -20,7 +20,8 @@ from valkey import Valkey
 from server import rate
 from server.logs import Line
 from server.rate import MOST_KEPT, RETRY, SILENCE, Allowance, Rate, _Own, address_of, cost
-from tests.server.test_nginx import free_port, program
+from tests.ports import free_port
+from tests.server.test_nginx import program
 
 HOUR = 3600
 PASSWORD = "open-sesame"

@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from datetime import timedelta
@@ -52,7 +53,8 @@ async def http(server: Running) -> AsyncIterator[httpx2.AsyncClient]:
 
 async def mutated(http: httpx2.AsyncClient, query: str, **given: Any) -> Any:
     """The payload of a mutation; whoever is told to try again does so."""
-    for _ in range(20):
+    until = time.monotonic() + LONGEST_WAIT
+    while True:
         response = await http.post("/graphql", json={"query": query, "variables": {"input": given}})
         answer = response.json()
         assert response.status_code == 200, answer
@@ -60,8 +62,8 @@ async def mutated(http: httpx2.AsyncClient, query: str, **given: Any) -> Any:
         (payload,) = answer["data"].values()
         if not any(error["retryable"] for error in payload["userErrors"]):
             return payload
+        assert time.monotonic() < until, payload
         await asyncio.sleep(0.05)
-    raise AssertionError(payload)
 
 
 class Storm:

@@ -6,7 +6,6 @@ import hashlib
 import hmac
 import json
 import logging
-import socket
 import ssl
 import threading
 import time
@@ -31,6 +30,7 @@ from cryptography.x509.oid import NameOID
 from server.address import is_trustworthy
 from server.channels.issuer import LARGEST, FetchError, fetched
 from server.token import LONGEST_TOKEN, REMEMBERED, IssuerUnreachableError, TokenRefusedError, Tokens
+from tests.ports import free_port
 
 ISSUER, AUDIENCE = "https://login.example.com/practice", "https://holdfast.example.com"
 DISCOVERY, JWKS = f"{ISSUER}/.well-known/openid-configuration", "https://login.example.com/jwks"
@@ -1081,12 +1081,8 @@ def test_who_answers_too_slowly_is_cut_off(web: Any, path: str) -> None:
 
 
 def test_who_does_not_listen_is_not_fetched_from() -> None:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-
     with pytest.raises(FetchError, match="ConnectionRefusedError"):
-        fetched(f"http://127.0.0.1:{port}/good")
+        fetched(f"http://127.0.0.1:{free_port()}/good")
 
 
 @pytest.mark.parametrize(

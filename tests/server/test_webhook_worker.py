@@ -13,7 +13,7 @@ import pytest
 from models.business import DEFAULT_BUSINESS
 from models.webhook_endpoint import new_secret
 from tests.receiver import Message, receiving
-from tests.server.test_worker import working
+from tests.server.test_worker import CONNECTED, working
 
 Sql = Callable[..., list[tuple[Any, ...]]]
 
@@ -59,6 +59,7 @@ async def test_killed_workers_lose_nothing_and_mix_up_nothing(
             with working(database, tmp_path / f"worker{life}.log") as worker:
                 await until(lambda: len(receiver.messages) >= already + 20)  # noqa: B023 -- it is over within the turn
                 os.kill(worker.pid, signal.SIGKILL)
+            await until(lambda: sql(CONNECTED) == [])  # and so has what it had under way there
             sql(LEASE_IS_OVER)
         with working(database, tmp_path / "last.log"):
             await until(lambda: sql(LEFT) == [(0,)])

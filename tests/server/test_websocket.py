@@ -254,8 +254,7 @@ async def test_whoever_does_not_begin_is_left(api: Api, monkeypatch: pytest.Monk
 
 async def test_whoever_reads_too_slowly_is_left(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     line = Line(api)
-    line.say("connection_init")
-    await asyncio.sleep(0.1)
+    await line.begin()
     line.reads.clear()
     for _ in range(websocket.MOST_UNSENT + 2):
         line.say("ping")
@@ -269,8 +268,7 @@ async def test_whoever_reads_too_slowly_is_left(api: Api, monkeypatch: pytest.Mo
 async def test_whoever_does_not_read_at_all_is_cut_off(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(websocket, "SECONDS_TO_CLOSE", 0.1)
     line = Line(api)
-    line.say("connection_init")
-    await asyncio.sleep(0.1)
+    await line.begin()
     line.reads.clear()
     for _ in range(websocket.MOST_UNSENT + 2):
         line.say("ping")
@@ -285,7 +283,7 @@ async def test_a_key_that_is_revoked_ends_what_it_has_begun(
     monkeypatch.setattr(websocket, "RECHECK", 0.05)
     bearer = {"authorization": f"Bearer {await token(api, Role.MANAGER)}"}
     line = Line(api, bearer)
-    line.say("connection_init")
+    await line.begin()
     await asyncio.sleep(0.3)
     assert not line.task.done()
 
@@ -316,8 +314,7 @@ async def test_no_header_of_an_upgrade_breaks_the_server(api: Api) -> None:
 async def test_what_is_not_read_has_so_many_bytes(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(websocket, "MOST_BYTES", 20_000)
     line = Line(api)
-    line.say("connection_init")
-    await asyncio.sleep(0.1)
+    await line.begin()
     line.reads.clear()
     for _ in range(4):
         line.say("ping", payload={"long": "é" * 5_000})
@@ -331,8 +328,7 @@ async def test_only_trusted_documents_are_answered_on_a_socket_too(database: str
     (tmp_path / "time.graphql").write_text(TIME)
     async with serving(database, TRUSTED_DOCUMENTS=str(tmp_path)) as api:
         line = Line(api)
-        line.say("connection_init")
-        await line.hear()
+        await line.begin()
         line.say("subscribe", id="1", payload={"query": "{ viewer { role } }"})
         refused = await line.hear()
         line.say("subscribe", id="2", payload={"query": TIME})

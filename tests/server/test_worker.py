@@ -85,7 +85,11 @@ def begun(database: str, *arguments: str, **environment: str) -> subprocess.Pope
 
 
 def ended(process: subprocess.Popen[str]) -> Done:
-    output, errors = process.communicate(timeout=60)
+    with process:
+        try:
+            output, errors = process.communicate(timeout=60)
+        finally:
+            process.kill()
     return Done(process.returncode, output, errors)
 
 
