@@ -8,7 +8,6 @@ import subprocess
 import sys
 import time
 import warnings
-from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -25,8 +24,6 @@ from sqlalchemy.engine import make_url
 
 from resolvers.database import Database
 from resolvers.lane import Answer, Statement, Values
-from resolvers.recent import Recent
-from schema.execution import DOCUMENTS_KEPT
 from schema.limits import Limits
 from server.database import connected, conninfo
 from server.http import application
@@ -34,6 +31,7 @@ from server.listener import Listener
 from server.migration import migrate, newest
 from server.postgres import embedded
 from server.settings import Settings
+from tests import shared
 from tests.links import fill
 
 ROOT = Path(__file__).parent.parent
@@ -238,22 +236,16 @@ async def api(database: str, limits: Limits | None) -> AsyncIterator[Api]:
         yield client
 
 
-class Shared(Recent[Any, Any]):
-    """What a server of this run keeps: new to it, and counted so, but made only where no other server has made it."""
-
-    def __init__(self, most: int, made: Recent[Any, Any]) -> None:
-        super().__init__(most)
-        self.made = made
-
-    def found(self, key: Any, make: Callable[[], Any]) -> Any:
-        return super().found(key, lambda: self.made.found(key, make))
+@pytest.fixture(autouse=True, scope="module")
+def nothing_shared() -> None:
+    """What another file has shared is forgotten: to look for garbage in so much of it would stop everybody."""
+    shared.clear()
 
 
-CHARACTERS_SHARED, PLANS_SHARED = 3_000_000, 3_000
-CHECKED: defaultdict[tuple[Limits, bool], Recent[Any, Any]] = defaultdict(
-    lambda: Recent(CHARACTERS_SHARED, lambda checked: len(checked.document.loc.source.body))
-)
-PLANS: Recent[Any, Any] = Recent(PLANS_SHARED)
+def pytest_collection_finish() -> None:
+    """Never look for garbage among all that has been imported."""
+    gc.collect()
+    gc.freeze()
 
 
 class serving:  # noqa: N801 -- reads as a verb: `async with serving(database) as api`
@@ -274,10 +266,7 @@ class serving:  # noqa: N801 -- reads as a verb: `async with serving(database) a
 
     async def __aenter__(self) -> Api:
         app = application(self.settings, limits=self.limits)
-        documents = app.state.gate.documents
-        documents._kept = Shared(DOCUMENTS_KEPT, CHECKED[documents.limits, documents.introspection])
-        if app.state.plans is not None:
-            app.state.plans.kept = Shared(DOCUMENTS_KEPT, PLANS)
+        shared.lend(app)
         app.state.database = self.database
         app.state.signals = self.listener = Listener(conninfo(self.url), self.database, app.state.feeds.turn)
         app.state.newest = newest()

@@ -30,8 +30,8 @@ CREATE INDEX reservations_of_visit ON reservations (business_id, visit_id, start
 CREATE INDEX reservations_of_series ON reservations (business_id, series_id, starts_at) WHERE series_id IS NOT NULL;
 """
 
-# What is held for the client by others is no hoarding; what waits for an approval is counted on its own, now and when a hold
-# comes to wait for one. A visit or a series is one wish. Only functions of ours offer anything, or waive a lead time: whoever is bound to a business by row does not.
+# What is held for the client by others is no hoarding; requests are counted on their own, when they are made. A visit or a
+# series is one wish. Only functions of ours offer anything, or waive a lead time: whoever is bound by row security does not.
 ADMIT = """
 CREATE OR REPLACE FUNCTION admit_client() RETURNS trigger LANGUAGE plpgsql AS $$
 DECLARE

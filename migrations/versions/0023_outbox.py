@@ -72,7 +72,8 @@ BEGIN
     END IF;
 END $$;
 
--- How many events were handed over, or one that has to wait; with a problem, the one event that was passed over, or none, and fewer are to be tried.
+-- How many events were handed over, or the one that has to wait; with a problem, the one that was passed over, or none, and
+-- fewer are to be tried.
 CREATE FUNCTION hand_over(consumer text, most integer, OUT handed bigint, OUT problem text)
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
 DECLARE

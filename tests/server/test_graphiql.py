@@ -6,7 +6,7 @@ import os
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
@@ -15,6 +15,7 @@ from playwright.sync_api import Browser, Locator, Page, Route, expect, sync_play
 
 from models.business import DEFAULT_BUSINESS
 from schema import schema
+from tests.conftest import Running, fresh_database, running
 from tests.listening import relaying
 
 Sql = Callable[..., list[tuple[Any, ...]]]
@@ -32,11 +33,6 @@ WATCH_POLICY = """
     window.violations = [];
     addEventListener("securitypolicyviolation", (event) => violations.push(`${event.effectiveDirective} ${event.blockedURI}`));
 """
-
-
-class Server(Protocol):
-    @property
-    def url(self) -> str: ...
 
 
 class Witness:
@@ -109,8 +105,22 @@ class Stage:
         expect(self.page.locator(".graphiql-response .CodeMirror-code")).to_contain_text("{")
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
+def database(cluster: str, migrated: str) -> Iterator[str]:
+    with fresh_database(cluster, migrated) as url:
+        yield url
+
+
+@pytest.fixture(scope="module")
+def server(database: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    """One server for all tests of this file."""
+    with running(tmp_path_factory.mktemp("server") / "server.log", DATABASE_URL=database) as process:
+        yield process
+
+
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
+    """One browser, in which every page that is opened has cookies and storage of its own."""
     if not CHROMIUM.exists():
         reason = f"{CHROMIUM} is missing; Debian's package chromium brings it"
         if os.environ.get("CI"):
@@ -189,7 +199,7 @@ def test_the_default_operations_are_within_the_limits_of_a_document() -> None:
     assert len(text.encode()) < 20_000
 
 
-def test_a_browser_runs_a_default_operation_and_asks_no_other_host(browser: Browser, server: Server) -> None:
+def test_a_browser_runs_a_default_operation_and_asks_no_other_host(browser: Browser, server: Running) -> None:
     page = browser.new_page()
     witness = Witness(page)
 
@@ -216,7 +226,7 @@ def test_a_browser_runs_a_default_operation_and_asks_no_other_host(browser: Brow
     assert page.evaluate("window.violations") == []
 
 
-def test_a_browser_listens_to_a_subscription(browser: Browser, server: Server, database: str, sql: Sql) -> None:
+def test_a_browser_listens_to_a_subscription(browser: Browser, server: Running, database: str, sql: Sql) -> None:
     page = browser.new_page()
     witness = Witness(page)
     page.goto(f"{server.url}/graphql")
@@ -244,7 +254,7 @@ def test_a_browser_listens_to_a_subscription(browser: Browser, server: Server, d
     assert page.evaluate("violations") == []
 
 
-def test_a_browser_keeps_what_was_written(browser: Browser, server: Server) -> None:
+def test_a_browser_keeps_what_was_written(browser: Browser, server: Running) -> None:
     page = browser.new_page()
     page.goto(f"{server.url}/graphql")
     expect(page.locator(".graphiql-query-editor .CodeMirror-code")).to_contain_text("query Free")
@@ -263,7 +273,7 @@ def test_a_browser_keeps_what_was_written(browser: Browser, server: Server) -> N
     expect(page.locator(".graphiql-query-editor .CodeMirror-code")).to_contain_text("query Mine")
 
 
-def test_a_browser_without_javascript_is_told_what_to_do(browser: Browser, server: Server) -> None:
+def test_a_browser_without_javascript_is_told_what_to_do(browser: Browser, server: Running) -> None:
     page = browser.new_context(java_script_enabled=False).new_page()
 
     page.goto(f"{server.url}/graphql")
@@ -271,7 +281,7 @@ def test_a_browser_without_javascript_is_told_what_to_do(browser: Browser, serve
     expect(page.locator("noscript p")).to_be_in_viewport()
 
 
-def test_the_bar_says_who_one_is(browser: Browser, server: Server) -> None:
+def test_the_bar_says_who_one_is(browser: Browser, server: Running) -> None:
     page = browser.new_page()
     witness = Witness(page)
 
@@ -284,7 +294,7 @@ def test_the_bar_says_who_one_is(browser: Browser, server: Server) -> None:
     assert witness.complaints == []
 
 
-def test_a_token_goes_with_every_request(browser: Browser, server: Server) -> None:
+def test_a_token_goes_with_every_request(browser: Browser, server: Running) -> None:
     page = browser.new_page()
     witness = Witness(page)
     stage = Stage(page, server.url)
@@ -307,7 +317,7 @@ def test_a_token_goes_with_every_request(browser: Browser, server: Server) -> No
     assert page.evaluate("window.violations") == []
 
 
-def test_the_schema_is_fetched_again_for_another_token(browser: Browser, server: Server) -> None:
+def test_the_schema_is_fetched_again_for_another_token(browser: Browser, server: Running) -> None:
     stage = Stage(browser.new_page(), server.url)
     stage.known["of-somebody-else"] = ("key:somebody", "CLIENT")
 
@@ -322,7 +332,7 @@ def test_the_schema_is_fetched_again_for_another_token(browser: Browser, server:
 
 
 @pytest.mark.parametrize("pasted", [f"  {MANAGER} ", f"Bearer {MANAGER}", f"Authorization: bearer  {MANAGER}\n"])
-def test_a_token_may_be_pasted_with_what_stands_around_it(browser: Browser, server: Server, pasted: str) -> None:
+def test_a_token_may_be_pasted_with_what_stands_around_it(browser: Browser, server: Running, pasted: str) -> None:
     stage = Stage(browser.new_page(), server.url)
 
     stage.token.fill(pasted)
@@ -332,7 +342,7 @@ def test_a_token_may_be_pasted_with_what_stands_around_it(browser: Browser, serv
     expect(stage.token).to_have_value(MANAGER)
 
 
-def test_a_token_is_forgotten_with_its_tab(browser: Browser, server: Server) -> None:
+def test_a_token_is_forgotten_with_its_tab(browser: Browser, server: Running) -> None:
     context = browser.new_context()
     stage = Stage(context.new_page(), server.url)
     stage.token.fill(MANAGER)
@@ -355,7 +365,7 @@ def test_a_token_is_forgotten_with_its_tab(browser: Browser, server: Server) -> 
     assert MANAGER not in stage.stored("sessionStorage")
 
 
-def test_the_editor_of_headers_has_the_last_word_and_is_not_kept(browser: Browser, server: Server) -> None:
+def test_the_editor_of_headers_has_the_last_word_and_is_not_kept(browser: Browser, server: Running) -> None:
     stage = Stage(browser.new_page(), server.url)
     stage.known["of-somebody-else"] = ("key:somebody", "CLIENT")
     stage.token.fill(MANAGER)
@@ -374,7 +384,7 @@ def test_the_editor_of_headers_has_the_last_word_and_is_not_kept(browser: Browse
     expect(stage.page.get_by_text("Persist headers")).to_have_count(0)
 
 
-def test_a_refused_token_is_told(browser: Browser, server: Server) -> None:
+def test_a_refused_token_is_told(browser: Browser, server: Running) -> None:
     page = browser.new_page()
     witness = Witness(page)
     stage = Stage(page, server.url)
@@ -389,7 +399,7 @@ def test_a_refused_token_is_told(browser: Browser, server: Server) -> None:
 
 
 @pytest.mark.parametrize("broken", ["two words", "nul\0", "bell\a", "dash\u2013", "zero\u200bwidth", "\U0001f511"])
-def test_a_token_that_no_header_carries_is_told_and_not_sent(browser: Browser, server: Server, broken: str) -> None:
+def test_a_token_that_no_header_carries_is_told_and_not_sent(browser: Browser, server: Running, broken: str) -> None:
     page = browser.new_page()
     witness = Witness(page)
     stage = Stage(page, server.url)
@@ -408,7 +418,7 @@ def test_a_token_that_no_header_carries_is_told_and_not_sent(browser: Browser, s
     assert witness.complaints == []
 
 
-def test_an_unreachable_server_is_told(browser: Browser, server: Server) -> None:
+def test_an_unreachable_server_is_told(browser: Browser, server: Running) -> None:
     stage = Stage(browser.new_page(), server.url)
     stage.page.route(f"{server.url}/graphql", lambda route: route.abort())
 
@@ -417,7 +427,7 @@ def test_an_unreachable_server_is_told(browser: Browser, server: Server) -> None
     expect(stage.viewer).to_have_text("The server is out of reach.")
 
 
-def test_an_answer_that_is_not_json_is_told(browser: Browser, server: Server) -> None:
+def test_an_answer_that_is_not_json_is_told(browser: Browser, server: Running) -> None:
     stage = Stage(browser.new_page(), server.url)
     stage.page.route(f"{server.url}/graphql", lambda route: route.fulfill(status=502, body="<h1>Bad gateway</h1>"))
 
@@ -426,7 +436,7 @@ def test_an_answer_that_is_not_json_is_told(browser: Browser, server: Server) ->
     expect(stage.viewer).to_have_text("The server answered with status 502.")
 
 
-def test_a_late_answer_does_not_name_the_token_before(browser: Browser, server: Server) -> None:
+def test_a_late_answer_does_not_name_the_token_before(browser: Browser, server: Running) -> None:
     stage = Stage(browser.new_page(), server.url)
     held: list[Route] = []
 
@@ -450,7 +460,7 @@ def test_a_late_answer_does_not_name_the_token_before(browser: Browser, server: 
     expect(stage.viewer).to_have_text("key:reception as MANAGER")
 
 
-def test_the_keyboard_shows_and_hides_the_token(browser: Browser, server: Server) -> None:
+def test_the_keyboard_shows_and_hides_the_token(browser: Browser, server: Running) -> None:
     stage = Stage(browser.new_page(), server.url)
 
     expect(stage.token).to_have_attribute("type", "password")
@@ -468,7 +478,7 @@ def test_the_keyboard_shows_and_hides_the_token(browser: Browser, server: Server
     expect(stage.token).to_have_attribute("type", "password")
 
 
-def test_the_mode_of_development_is_told_and_that_of_production_is_not(browser: Browser, server: Server) -> None:
+def test_the_mode_of_development_is_told_and_that_of_production_is_not(browser: Browser, server: Running) -> None:
     development = Stage(browser.new_page(), server.url, "development").page
     production = Stage(browser.new_page(), server.url, "production").page
 
@@ -478,7 +488,7 @@ def test_the_mode_of_development_is_told_and_that_of_production_is_not(browser: 
     expect(production.get_by_text(warning)).to_be_hidden()
 
 
-def test_a_page_that_names_no_mode_is_one_of_production(browser: Browser, server: Server) -> None:
+def test_a_page_that_names_no_mode_is_one_of_production(browser: Browser, server: Running) -> None:
     page = browser.new_page()
     page.goto(f"{server.url}/graphql")
 
@@ -489,7 +499,7 @@ def test_a_page_that_names_no_mode_is_one_of_production(browser: Browser, server
 
 
 @pytest.mark.parametrize("width", [360, 1280])
-def test_the_bar_fits_its_window(browser: Browser, server: Server, width: int) -> None:
+def test_the_bar_fits_its_window(browser: Browser, server: Running, width: int) -> None:
     page = browser.new_page(viewport={"width": width, "height": 700})
     stage = Stage(page, server.url)
     stage.known[MANAGER] = (f"oidc:{'a-long-name-' * 8}", "MANAGER")
