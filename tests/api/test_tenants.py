@@ -373,9 +373,9 @@ async def test_a_cursor_of_another_business_is_a_place_at_which_nobody_stands(
     for coordinate in WAYS_TO_LISTS[role]:
         for cursor in await cursors(api, both.theirs, coordinate):
             for side in ("after", "before"):
-                leaf = f'{{field}}({side}: "%s") {{{{ {PAGE} }}}}'
-                asked = [way_to(coordinate, role).document(both.ours, leaf % each) for each in (cursor, forged(cursor))]
-                known, unknown = [await send(api, document, headers) for document in asked]
+                leaf = f"{{field}}({side}: $cursor) {{{{ {PAGE} }}}}"
+                document = way_to(coordinate, role).document(both.ours, leaf).replace(" Q {", " Q($cursor: String) {")
+                known, unknown = [await send(api, document, headers, cursor=each) for each in (cursor, forged(cursor))]
                 assert known.status_code == 200, known.text
                 if "errors" in known.json() or told(known) != told(unknown) or cursor in known.text:
                     leaks.append((coordinate, side, known.text[:300], unknown.text[:300]))
