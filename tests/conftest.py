@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
+from unittest.mock import patch
 from uuid import uuid4
 
 import httpx2
@@ -25,7 +26,8 @@ from sqlalchemy.engine import make_url
 from resolvers.database import Database
 from resolvers.lane import Answer, Statement, Values
 from schema.limits import Limits
-from server.database import connected, conninfo
+from server import database as connections
+from server.database import APPLICATION, connected, conninfo
 from server.http import application
 from server.listener import Listener
 from server.migration import migrate, newest
@@ -248,6 +250,18 @@ def pytest_collection_finish() -> None:
     gc.freeze()
 
 
+def patient(url: str, pool_size: int, lanes: int, role: str | None = APPLICATION) -> Database:
+    """The database of a server, with ten times its patience: a machine that runs tests may stand still for seconds."""
+    limits = {"statement_timeout": "50s", "idle_in_transaction_session_timeout": "50s"}
+    seconds = 10 * connections.SECONDS_TO_WAIT
+    with (
+        patch.dict(connections.LIMITS, limits),
+        patch.dict(connections.LANE, limits),
+        patch.object(connections, "SECONDS_TO_WAIT", seconds),
+    ):
+        return connected(url, pool_size, lanes, role)
+
+
 class serving:  # noqa: N801 -- reads as a verb: `async with serving(database) as api`
     """The application over a database, in this process; with other limits, or set up otherwise."""
 
@@ -260,8 +274,8 @@ class serving:  # noqa: N801 -- reads as a verb: `async with serving(database) a
         limits: Limits | None = None,
         **environment: str,
     ) -> None:
-        self.settings = Settings.read({"COMPILE": "on" if compile else "off", **environment})
-        self.url, self.database = database, connected(database, pool_size, self.settings.lanes)
+        self.settings = Settings.read({"COMPILE": "on" if compile else "off", "DEADLINE": "50", **environment})
+        self.url, self.database = database, patient(database, pool_size, self.settings.lanes)
         self.limits = limits
 
     async def __aenter__(self) -> Api:

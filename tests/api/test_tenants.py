@@ -23,9 +23,9 @@ from graphql import (
 from models.node_id import encode
 from models.viewer import Role
 from schema.execution import CONTRACT
-from server.database import APPLICATION, connected
+from server.database import APPLICATION
 from tests.access import ROLES, Coordinate
-from tests.conftest import GENEROUS, Api, serving
+from tests.conftest import GENEROUS, Api, patient, serving
 from tests.practices import THEIR_BUSINESS, THEIR_HOST, THEIR_WORD, Practice, Practices, dump, practices
 from tests.tokens import Headers
 from tests.ways import way_to
@@ -244,7 +244,7 @@ async def api(both: Practices, wall: str) -> AsyncIterator[Api]:
     served = serving(
         both.url, compile=is_compiled, limits=GENEROUS, API_KEYS="on", RATE_LIMIT="0", RATE_LIMIT_ANONYMOUS="0"
     )
-    served.database = connected(both.url, 8, served.settings.lanes, role)
+    served.database = patient(both.url, 8, served.settings.lanes, role)
     async with served as client:
         yield client
 
