@@ -11,6 +11,7 @@ from email.message import EmailMessage
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+import pytest
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP, Envelope, Session
 
@@ -156,3 +157,26 @@ async def log(api: Api, headers: dict[str, str] | None = None, **filter_: Any) -
     assert "errors" not in answer, answer["errors"]
     nodes: list[dict[str, Any]] = answer["data"]["notifications"]["nodes"]
     return nodes
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Post]:
+    with post() as kept:
+        yield kept
+
+
+@pytest.fixture
+def mails(server: Post) -> Post:
+    """A mail server that was given nothing yet."""
+    server.mails.clear()
+    server.recipients.clear()
+    server.answers.clear()
+    server.sessions.clear()
+    server.delay = 0.0
+    return server
+
+
+@pytest.fixture
+def phone() -> Iterator[Telephone]:
+    with telephone() as kept:
+        yield kept

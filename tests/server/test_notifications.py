@@ -4,7 +4,7 @@ import asyncio
 import re
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -15,38 +15,17 @@ from models.node_id import decode
 from models.viewer import Role
 from tests.conftest import Api
 from tests.keys import OTHER, another_business, bearer
-from tests.mail import SENDER, Post, Telephone, log, post, telephone, told
+from tests.mail import SENDER, Post, Telephone, log, mails, phone, server, told
 from tests.server.test_crash import until
 from tests.server.test_worker import begun, ended
 from tests.supply import Supply, key
+
+__all__ = ["mails", "phone", "server"]  # fixtures
 
 Sql = Callable[..., list[tuple[Any, ...]]]
 SUMMER = datetime(2027, 7, 5, 7, tzinfo=UTC)
 WINTER = datetime(2027, 12, 6, 7, tzinfo=UTC)
 BY_NAME = "UPDATE {} SET {} WHERE id = %s"
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[Post]:
-    with post() as kept:
-        yield kept
-
-
-@pytest.fixture
-def mails(server: Post) -> Post:
-    """A mail server that was given nothing yet."""
-    server.mails.clear()
-    server.recipients.clear()
-    server.answers.clear()
-    server.sessions.clear()
-    server.delay = 0.0
-    return server
-
-
-@pytest.fixture
-def phone() -> Iterator[Telephone]:
-    with telephone() as kept:
-        yield kept
 
 
 def change(sql: Sql, identity: str, **values: Any) -> None:

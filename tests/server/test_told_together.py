@@ -4,7 +4,7 @@ import asyncio
 import re
 import signal
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -15,11 +15,13 @@ from models.business import DEFAULT_BUSINESS
 from models.viewer import Role
 from tests.conftest import ERRORS, Api
 from tests.keys import bearer
-from tests.mail import Post, Telephone, log, post, telephone, told
+from tests.mail import Post, Telephone, log, mails, phone, server, told
 from tests.receiver import relayed
 from tests.server.test_crash import until
 from tests.server.test_worker import begun
 from tests.supply import Supply, key
+
+__all__ = ["mails", "phone", "server"]  # fixtures
 
 Sql = Callable[..., list[tuple[Any, ...]]]
 MONDAY = datetime(2027, 7, 5, 7, tzinfo=UTC)
@@ -30,27 +32,6 @@ WISH = (
 ABOUT = """query ($id: ID) { notifications(filter: {reservationId: $id}, last: 100) { nodes {
   template reservation { id } reservations { nodes { id } } } } }"""
 MADE = "reservations(first: 60) { nodes { id startsAt } }"
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[Post]:
-    with post() as kept:
-        yield kept
-
-
-@pytest.fixture
-def mails(server: Post) -> Post:
-    """A mail server that was given nothing yet."""
-    server.mails.clear()
-    server.recipients.clear()
-    server.delay = 0.0
-    return server
-
-
-@pytest.fixture
-def phone() -> Iterator[Telephone]:
-    with telephone() as kept:
-        yield kept
 
 
 class Salon(Supply):
