@@ -73,17 +73,24 @@ def anyio_backend() -> str:
     return "asyncio"
 
 
+@contextmanager
+def careless_cluster() -> Iterator[str]:
+    """The address of a PostgreSQL that forgets everything with its power, and is in memory if there is plenty of it."""
+    is_roomy = MEMORY.is_dir() and shutil.disk_usage(MEMORY).free > ROOM
+    with TemporaryDirectory(prefix="holdfast-", dir=MEMORY if is_roomy else None, ignore_cleanup_errors=True) as folder:
+        Path(folder).chmod(0o711)
+        with embedded(Path(folder) / "postgres", settings=CARELESS) as url:
+            yield url
+
+
 @pytest.fixture(scope="session")
 def cluster() -> Iterator[str]:
     """The address of a PostgreSQL: that of DATABASE_URL, or one of this test run."""
     if given := os.environ.get("DATABASE_URL"):
         yield given
         return
-    is_roomy = MEMORY.is_dir() and shutil.disk_usage(MEMORY).free > ROOM
-    with TemporaryDirectory(prefix="holdfast-", dir=MEMORY if is_roomy else None, ignore_cleanup_errors=True) as folder:
-        Path(folder).chmod(0o711)
-        with embedded(Path(folder) / "postgres", settings=CARELESS) as url:
-            yield url
+    with careless_cluster() as url:
+        yield url
 
 
 def _named(url: str, name: str) -> str:

@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from threading import Thread
 from typing import Any
 
@@ -20,8 +19,8 @@ import pytest
 from ruamel.yaml import YAML
 from sqlalchemy.engine import make_url
 
-from server.postgres import binaries, embedded
-from tests.conftest import CARELESS, fresh_database, running
+from server.postgres import binaries
+from tests.conftest import careless_cluster, fresh_database, running
 
 Sql = Callable[..., list[tuple[Any, ...]]]
 
@@ -202,13 +201,11 @@ def test_the_server_runs_on_its_login_once_the_owner_has_migrated(login: str, cl
 @pytest.fixture
 def own_cluster() -> Iterator[str]:
     """A PostgreSQL in which nobody has made a role yet, nor a database."""
-    with TemporaryDirectory(prefix="holdfast-", ignore_cleanup_errors=True) as folder:
-        Path(folder).chmod(0o711)
-        with embedded(Path(folder) / "postgres", settings=CARELESS) as url:
-            superuser = make_url(url).set(database="postgres").render_as_string(hide_password=False)
-            with psycopg.connect(superuser, autocommit=True) as connection:
-                connection.execute("DROP DATABASE holdfast")
-            yield superuser
+    with careless_cluster() as url:
+        superuser = make_url(url).set(database="postgres").render_as_string(hide_password=False)
+        with psycopg.connect(superuser, autocommit=True) as connection:
+            connection.execute("DROP DATABASE holdfast")
+        yield superuser
 
 
 def test_what_the_operations_page_has_an_operator_type_makes_two_logins_that_work(
